@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 import pytest
 from picows import WSMsgType
 
-from tickerplant.client.api_connection import ApiConnection
+from tickerplant.client.api import ApiConnection
 from tickerplant.client.connection import HeldFrame
 from tickerplant.control.client import ControlClient
 from tickerplant.errors import UpstreamError

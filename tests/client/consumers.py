@@ -143,8 +143,8 @@ async def every(
 async def ticked(market: Market) -> None:
     """Wait until the clock of the feed has ticked."""
     feed = market._runner.feed
-    now_ms = feed.now_ms
-    await until(lambda: feed.now_ms > now_ms)
+    now_ms = feed.context.now_ms
+    await until(lambda: feed.context.now_ms > now_ms)
 
 
 def stand_still(seconds: float) -> None:

@@ -15,8 +15,8 @@ from picows.url import parse_url
 from programs import PATIENCE_S
 from websockets.asyncio.server import ServerConnection
 
-from tickerplant.client import dial
-from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
+from tickerplant.client import connection as dial
+from tickerplant.client.connection import PIECE_BYTES, Dial, end_of
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ from payloads import AGGREGATES, KINDS, QUOTES, TICKERS
 from tuning import tuned
 from world import START_MS, TICK_MS, WALL_MS, Consumer, World
 
+from tickerplant.feed.connection import ClientSession
 from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
-from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.notices import DecodeFailed, Disconnected, Recovered, SubscriptionRejected

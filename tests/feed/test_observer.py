@@ -39,7 +39,7 @@ class Recording(Observer):
 
 def observed(**settings: Any) -> tuple[World, Recording]:
     world, observer = World(**settings), Recording()
-    world.feed.observer = observer
+    world.feed.context.observer = observer
     return world, observer
 
 

@@ -24,7 +24,7 @@ class Doubted(Observer):
 
 def observed() -> tuple[World, Doubted]:
     world, doubted = World(), Doubted()
-    world.feed.observer = doubted
+    world.feed.context.observer = doubted
     return world, doubted
 
 

@@ -45,7 +45,7 @@ class Journal:
             lambda _, stream, payload: self.kept.append((stream, payload)),
             lambda: self.world.now_ms * 1_000_000,
         )
-        self.world.feed.observer = self.manifest
+        self.world.feed.context.observer = self.manifest
         self.world.feed.attach(names, self._take)
         self.world.perform()
         self.world.run(settle_ms)

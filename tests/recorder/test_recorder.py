@@ -169,7 +169,7 @@ class Recording:
 
     def renew(self) -> None:
         for connection in self.feed.connections.values():
-            connection.renew_by(self.feed.now_ms)
+            connection.renew_by(self.feed.context.now_ms)
 
 
 @asynccontextmanager

@@ -240,7 +240,7 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
                 each for each in found.runner.feed.connections.values() if each.has(merged.name)
             )
             await until(lambda: merged.primary is connection)
-            now_ms = found.runner.feed.now_ms
+            now_ms = found.runner.feed.context.now_ms
             merged.primary, merged.disconnected_ms = None, None
             merged.received_ms = merged.silent_from_ms = now_ms - 3_600_000
             connection.phase, connection.closed_ms = Phase.OPENING, now_ms

@@ -95,7 +95,9 @@ class History:
         self, names: tuple[str, ...], deliver: Sink, on_progress: Callable[[], object]
     ) -> None:
         """Fetch the history of streams as soon as they are subscribed to."""
-        self._join = HistoryJoin(names, deliver, self._runner.feed.settings.retries.held_messages)
+        self._join = HistoryJoin(
+            names, deliver, self._runner.feed.context.settings.retries.held_messages
+        )
         self._on_progress = on_progress
         self._start_fetches()
 

@@ -159,7 +159,7 @@ class Market:
             listing,
             has_key=self._api_key is not None,
         )
-        self._runner.feed.observer = self._observer
+        self._runner.feed.context.observer = self._observer
 
     @property
     def venue(self) -> VenueName:

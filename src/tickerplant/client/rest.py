@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Raw
 
-from tickerplant.client.dial import USER_AGENT
+from tickerplant.client.connection import USER_AGENT
 from tickerplant.client.request import (
     PATIENCE_S,
     Clock,

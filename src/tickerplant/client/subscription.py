@@ -249,7 +249,7 @@ class Inbox:
         self._peak = 0
         self._lockstep = runner.lockstep
         self._waiting_reader: Owner | None = None
-        self._spare = runner.feed.settings.connections.spare_messages
+        self._spare = runner.feed.context.settings.connections.spare_messages
         self._is_warned = False
 
     @property

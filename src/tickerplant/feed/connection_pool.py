@@ -13,12 +13,11 @@ from random import Random
 
 from tickerplant.envelope import head_of
 from tickerplant.feed import reconnect
-from tickerplant.feed.connection import FeedConnection, Group, Phase
+from tickerplant.feed.connection import ClientSession, FeedConnection, Group, Phase
 from tickerplant.feed.context import Drop, FeedContext, Open, Ping, Send
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.reconnect import Backoff, Ending
-from tickerplant.feed.session import ClientSession
 from tickerplant.feed.staleness import (
     notify,
     notify_disconnected,

@@ -11,7 +11,7 @@ detects silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from random import Random
 from typing import TypeAlias
 
@@ -19,18 +19,16 @@ from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
 from tickerplant.feed.backpressure import Backpressure, Full, FullConsumer
-from tickerplant.feed.candles import CandleStream
-from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.connection import FeedConnection, any_message
 from tickerplant.feed.connection_pool import ConnectionPool
-from tickerplant.feed.context import Action, FeedContext, Observer
+from tickerplant.feed.context import Action, FeedContext
 from tickerplant.feed.cursor import id_cursor_of
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.history import has_history
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
-from tickerplant.feed.matched import MatchedStream
+from tickerplant.feed.matched import CandleStream, MatchedStream
 from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
-from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.staleness import StalenessMonitor, UnknownStreams, notify
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
@@ -100,7 +98,7 @@ class Feed:
         reader: Callable[[str], Reader],
         rng: Random,
     ) -> None:
-        self._context = FeedContext(settings)
+        self.context = FeedContext(settings)
         self.merged_streams: dict[str, MergedStream] = {}
         """The streams, by name."""
         self._venue = hosts.venue
@@ -111,44 +109,15 @@ class Feed:
         """Takes the recorded snapshots that a hosted replay shows to a depth stream."""
         self._ended = FeedCounters()
         """Counts of streams that were closed."""
-        self._pool = ConnectionPool(self._context, hosts, rng, self.is_full)
+        self._pool = ConnectionPool(self.context, hosts, rng, self.is_full)
         self.connections: dict[int, FeedConnection] = self._pool.connections
-        self._staleness = StalenessMonitor(self._context, self.connections)
-        self._backpressure = Backpressure(self._context, self.connections)
-        self._unknown_streams = UnknownStreams(self._context)
-
-    @property
-    def settings(self) -> ClientSettings:
-        """How it behaves."""
-        return self._context.settings
-
-    @property
-    def now_ms(self) -> int:
-        """Its clock, which only goes forward."""
-        return self._context.now_ms
-
-    @property
-    def paused(self) -> Collection[Hashable]:
-        """The connections that are not read, because no consumer has room."""
-        return self._context.paused
-
-    @property
-    def observer(self) -> Observer:
-        """Keeps a record of the connections."""
-        return self._context.observer
-
-    @observer.setter
-    def observer(self, observer: Observer) -> None:
-        self._context.observer = observer
-
-    @property
-    def has_actions(self) -> bool:
-        """Whether there is something for the caller to do."""
-        return bool(self._context.actions)
+        self._staleness = StalenessMonitor(self.context, self.connections)
+        self._backpressure = Backpressure(self.context, self.connections)
+        self._unknown_streams = UnknownStreams(self.context)
 
     def take_actions(self) -> list[Action]:
         """Return what the caller is to do, oldest first; each action is returned once."""
-        actions, self._context.actions = self._context.actions, []
+        actions, self.context.actions = self.context.actions, []
         return actions
 
     # Consumers
@@ -186,7 +155,7 @@ class Feed:
                 names = (merged.name,)
                 sink(
                     UnknownStream(
-                        streams=names, time_ms=self._context.wall_ms, reason=merged.unknown_reason
+                        streams=names, time_ms=self.context.wall_ms, reason=merged.unknown_reason
                     )
                 )
             if merged.rejection is not None:
@@ -195,14 +164,14 @@ class Feed:
             if outage is not None and outage.notice is not None:
                 sink(structs.replace(outage.notice, streams=(merged.name,)))
             elif merged.is_stale:
-                silent_ms = self._context.now_ms - (
+                silent_ms = self.context.now_ms - (
                     outage.since_ms if outage else merged.silent_since_ms
                 )
                 expected_ms = merged.expected_interval.expected_ms
                 sink(
                     Stale(
                         streams=(merged.name,),
-                        time_ms=self._context.wall_ms,
+                        time_ms=self.context.wall_ms,
                         silent_ms=silent_ms,
                         expected_ms=expected_ms,
                     )
@@ -253,7 +222,7 @@ class Feed:
 
         All streams share one connection then, as far as they fit, so that they keep their order.
         """
-        self._context.has_end = True
+        self.context.has_end = True
 
     @property
     def is_settled(self) -> bool:
@@ -278,16 +247,16 @@ class Feed:
 
     def _open_merged(self, name: str) -> MergedStream:
         reader = self._reader(name)
-        expected_interval = ExpectedInterval(self._venue, name, self._context.settings)
+        expected_interval = ExpectedInterval(self._venue, name, self.context.settings)
         cursor = id_cursor_of(name, reader.message)
         if cursor is not None:
             merged: MergedStream = IdentifiedStream(
-                name, reader.decode, expected_interval, self._context, cursor()
+                name, reader.decode, expected_interval, self.context, cursor()
             )
         elif "candle" in reader.message.__struct_fields__:
-            merged = CandleStream(name, reader.decode, expected_interval, self._context)
+            merged = CandleStream(name, reader.decode, expected_interval, self.context)
         else:
-            merged = MatchedStream(name, reader.decode, expected_interval, self._context)
+            merged = MatchedStream(name, reader.decode, expected_interval, self.context)
         merged.is_array = reader.array
         merged.unknown_reason = unknown_reason(self._venue, name)
         self._unknown_streams.add(merged)
@@ -297,7 +266,7 @@ class Feed:
 
     def _close_merged(self, merged: MergedStream) -> None:
         del self.merged_streams[merged.name]
-        self._context.due.pop(merged, None)
+        self.context.due.pop(merged, None)
         self._unknown_streams.remove(merged)
         self._ended.messages += merged.messages
         _add(self._ended, merged.counters)
@@ -333,11 +302,11 @@ class Feed:
         """Note that a pong, or anything else but a message, came."""
         connection = self.connections.get(number)
         if connection is not None:
-            connection.received(self._context.now_ms)
+            connection.received(self.context.now_ms)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
         """Note that a consumer has no room; see `connections_to_pause`."""
-        self._backpressure.full[sink] = Full(self._context.now_ms, consumer)
+        self._backpressure.full[sink] = Full(self.context.now_ms, consumer)
 
     def resume_for(self, sink: Sink) -> bool:
         """Note that a consumer has room; return whether it had none before."""
@@ -375,7 +344,7 @@ class Feed:
         If it returns False, the message is not one of a stream in the usual envelope; nothing was
         done, and `receive_slow` is to be called.
         """
-        connection, context = self.connections[number], self._context
+        connection, context = self.connections[number], self.context
         streams, unreadable = connection.streams, UNREADABLE
 
         def receive(raw: bytes, received_ns: int) -> bool:
@@ -421,7 +390,7 @@ class Feed:
             for message in item:
                 _stamp(message, merged.name, payload, received_ns)
         else:
-            merged.received_ms = self._context.now_ms
+            merged.received_ms = self.context.now_ms
             return
         merged.messages += 1
         self._take_from(connection, merged, item)
@@ -431,7 +400,7 @@ class Feed:
         if merged.primary is connection:
             if merged.is_stale:
                 merged.end_staleness()
-            merged.received_ms = self._context.now_ms
+            merged.received_ms = self.context.now_ms
             merged.take(item)
             return
         merged.add(connection)
@@ -483,7 +452,7 @@ class Feed:
             item = merged.decode(payload)
         except UNREADABLE as error:
             if merged.primary in {None, connection}:
-                self._context.observer.unreadable(name, payload, received_ns)
+                self.context.observer.unreadable(name, payload, received_ns)
             self._notify_unreadable(connection, merged, payload, str(error))
             return
         self._take_slow(connection, merged, item, payload, received_ns)
@@ -496,13 +465,13 @@ class Feed:
         source = merged or connection
         if (
             source.unreadable_ms
-            and self._context.now_ms - source.unreadable_ms < UNREADABLE_NOTICE_MS
+            and self.context.now_ms - source.unreadable_ms < UNREADABLE_NOTICE_MS
         ):
             return
-        source.unreadable_ms = self._context.now_ms
+        source.unreadable_ms = self.context.now_ms
         merged_streams = [merged] if merged else connection.merged_streams
         notice = DecodeFailed(
-            streams=(), time_ms=self._context.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
+            streams=(), time_ms=self.context.wall_ms, payload=raw[:SHOWN_BYTES], reason=reason
         )
         notify(merged_streams, notice)
 
@@ -510,7 +479,7 @@ class Feed:
 
     def tick(self, now_ms: int, wall_ms: int) -> None:
         """Advance the clocks to `now_ms` and `wall_ms`, and do what is due."""
-        context = self._context
+        context = self.context
         has_stalled = now_ms - context.now_ms >= STALLED_MS
         context.now_ms, context.wall_ms = now_ms, wall_ms
         if has_stalled:

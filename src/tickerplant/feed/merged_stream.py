@@ -6,7 +6,7 @@ something out.  So a planned change of connections loses and repeats nothing, an
 connections the loss of one costs nothing.
 
 How messages of different connections are matched, and how missing ones are noticed, differs:
-`identified.py` uses ids, `matched.py` the bytes, `candles.py` the bytes and the times of candles.
+`identified.py` uses ids, `matched.py` the bytes, and for candles their times as well.
 """
 
 from __future__ import annotations

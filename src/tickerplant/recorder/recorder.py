@@ -90,7 +90,7 @@ class Recorder:
             first_pause_s=retry_pause_s,
         )
         self.runner = FeedRunner(hosts, settings, payload_reader, rest, Random())
-        self.runner.feed.observer = self.manifest
+        self.runner.feed.context.observer = self.manifest
         self._writer = writer
         self._add = writer.add
         self._rest = rest
@@ -152,7 +152,7 @@ class Recorder:
         if self._writer.rotated > self._segments:
             self._segments = self._writer.rotated
             self.schedule.renew_all()
-        self.rest_jobs.tick(self.runner.feed.now_ms)
+        self.rest_jobs.tick(self.runner.feed.context.now_ms)
 
     def _pause_or_resume(self) -> None:
         """Stop reading from the connections while the writer has no room."""
@@ -198,7 +198,9 @@ class Recorder:
         """Request a snapshot if this update, which is recorded, shows that the book needs one."""
         if stream in self._awaited:
             self.schedule.on_first_update(stream, update.first_update_id)
-        if stream in self.books and self.books.offer(stream, payload, self.runner.feed.now_ms):
+        if stream in self.books and self.books.offer(
+            stream, payload, self.runner.feed.context.now_ms
+        ):
             self.schedule.on_wanted(stream)
 
     def _take_contracts(self, item: Message | Notice) -> None:

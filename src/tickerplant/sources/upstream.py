@@ -91,7 +91,7 @@ class Upstream:
         self._on_notice: Callable[[Upstream, Notice], object] = _ignore
         self._on_loss: Callable[[Upstream, Collection[str]], object] = _ignore
         self._observe_notice: Callable[[Notice], object] = _ignore
-        self._now_ms = clock or (lambda: self.runner.feed.now_ms)
+        self._now_ms = clock or (lambda: self.runner.feed.context.now_ms)
         self._requests = UpstreamRequests(
             hosts,
             PartOfBudget(budget, REQUESTS_SHARE),
@@ -185,7 +185,7 @@ class Upstream:
 
     def observe(self, observer: Observer, on_notice: Callable[[Notice], object]) -> None:
         """Report connections to `observer`, and notices to `on_notice`."""
-        self.runner.feed.observer = observer
+        self.runner.feed.context.observer = observer
         self._observe_notice = on_notice
 
     @property
@@ -211,7 +211,7 @@ class Upstream:
         A stream that was never delivered is among them when its connection could not be opened for
         `patience_ms`; if that is open, the reply to the subscription is on the way.
         """
-        now_ms = self.runner.feed.now_ms
+        now_ms = self.runner.feed.context.now_ms
         lost = [merged for merged in self.accepted_streams if merged.primary is None]
         new = {each.name: self._unopened_ms(each) for each in lost if each.disconnected_ms is None}
         known = {
@@ -232,8 +232,10 @@ class Upstream:
         ]
         if any(connection.is_open or connection.is_isolated for connection in connections):
             return -1
-        ended_ms = max((connection.closed_ms for connection in connections), default=feed.now_ms)
-        return feed.now_ms - max(ended_ms, merged.silent_since_ms)
+        ended_ms = max(
+            (connection.closed_ms for connection in connections), default=feed.context.now_ms
+        )
+        return feed.context.now_ms - max(ended_ms, merged.silent_since_ms)
 
     @property
     def outage_ms(self) -> int | None:
@@ -249,7 +251,7 @@ class Upstream:
             for merged in self.accepted_streams
             if merged.disconnected_ms is not None and merged.silent_since_ms <= since_ms
         )
-        return self.runner.feed.now_ms - max(lost_ms, default=since_ms)
+        return self.runner.feed.context.now_ms - max(lost_ms, default=since_ms)
 
     @property
     def stale_count(self) -> int:
@@ -307,7 +309,7 @@ class Upstream:
         if any(merged.primary is not None for merged in asked) or (not asked and self.is_connected):
             self._silent_ms = None
         elif self._silent_ms is None:
-            self._silent_ms = self.runner.feed.now_ms
+            self._silent_ms = self.runner.feed.context.now_ms
         now_ms = self._now_ms()
         self._change(self.subscriptions.expire(now_ms))
         self._requests.expire(now_ms)
@@ -492,7 +494,7 @@ class Upstream:
 
     def update_contracts(self, listed: Iterable[Instrument]) -> None:
         """Update the contracts of the plant to those in `listed`."""
-        self._contracts.update(listed, self.runner.feed.now_ms)
+        self._contracts.update(listed, self.runner.feed.context.now_ms)
 
     def _added(self, symbol: str) -> None:
         """Give a new market its book, if its depth is subscribed to already."""

@@ -78,7 +78,7 @@ class UpstreamBooks:
         market = self._markets.by_symbol.get(book.symbol)
         if market is None:
             return
-        self._updated_ms[book.symbol] = self._feed.now_ms
+        self._updated_ms[book.symbol] = self._feed.context.now_ms
         try:
             snapshot = BookSnapshot(
                 book.symbol,
@@ -121,7 +121,7 @@ class UpstreamBooks:
 
     def _take_update(self, book: OrderBook, update: DepthUpdate) -> None:
         self._forward(update)
-        symbol, now_ms = book.symbol, self._feed.now_ms
+        symbol, now_ms = book.symbol, self._feed.context.now_ms
         market = self._markets.by_symbol.get(symbol)
         if book.update_id != update.final_update_id:
             self._check_for_restart(book, update, now_ms)

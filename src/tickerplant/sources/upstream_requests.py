@@ -74,7 +74,7 @@ class UpstreamRequests:
 
     def on_time(self) -> None:
         """Market time is that of the upstream now."""
-        self._time_known_ms = self._feed.now_ms
+        self._time_known_ms = self._feed.context.now_ms
 
     def on_quote(self, stream: str) -> None:
         """A book ticker stream delivered a message."""
@@ -99,7 +99,7 @@ class UpstreamRequests:
         if self._markets is None:
             return False
         if not query.is_market_data:
-            is_fresh = self._feed.now_ms - self._time_known_ms < FRESH_MS
+            is_fresh = self._feed.context.now_ms - self._time_known_ms < FRESH_MS
             return query.path != "/v1/time" or is_fresh
         symbol = str(params.get("symbol", "")).upper()
         market = self._markets.by_symbol.get(symbol)
