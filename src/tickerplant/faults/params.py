@@ -74,12 +74,12 @@ class Param(Struct, frozen=True):
 def params_of(kind: type[Struct]) -> tuple[Param, ...]:
     """Return the fields of a class that say how they are written, in their order."""
     hints = get_type_hints(kind, include_extras=True)
-    docs = docs_of_classes(kind.__module__)[kind.__name__]
     found = []
     for field in structs.fields(kind):
         how, *doc = hints[field.name].__metadata__
-        text = doc[0] if doc else docs.get(field.name, "")
-        found.append(Param(field.name, how, text, field.required))
+        if not doc:
+            doc = [docs_of_classes(kind.__module__)[kind.__name__].get(field.name, "")]
+        found.append(Param(field.name, how, doc[0], field.required))
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -69,30 +69,34 @@ def _path(given: object) -> str:
     return text
 
 
-_PATTERN: TypeAlias = Annotated[str, Kind("text", "", _name)]
+_PATTERN = Kind("text", "", _name)
 
 
 class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a fault is aimed at; everything that is not named."""
 
-    venue: Annotated[str, Kind("choice", "", _venue)] = ""
-    """The venue: `usdm` or `coinm`."""
-    stream: _PATTERN = ""
-    """A stream, or a pattern such as `btcusdt@depth*`. Messages and subscriptions: those of these
-    streams; connections: those that are subscribed to one."""
-    connection: Annotated[str, Kind("text", "", _connection)] = ""
-    """The id of one open connection, as the log and `/plant/v1/connections` have it."""
+    venue: Annotated[str, Kind("choice", "", _venue), "The venue: `usdm` or `coinm`."] = ""
+    stream: Annotated[
+        str,
+        _PATTERN,
+        "A stream, or a pattern such as `btcusdt@depth*`. Messages and subscriptions: those of these "
+        "streams; connections: those that are subscribed to one.",
+    ] = ""
+    connection: Annotated[
+        str,
+        Kind("text", "", _connection),
+        "The id of one open connection, as the log and `/plant/v1/connections` have it.",
+    ] = ""
     connections: Annotated[
         float | None,
         Kind("share", "a share of the connections from 0 to 1 such as 0.25", read_share),
+        "A share of the connections; it is drawn once for each connection.",
     ] = None
-    """A share of the connections; it is drawn once for each connection."""
-    path: Annotated[str, Kind("text", "", _path)] = ""
-    """The path of requests, or a pattern such as `/fapi/v1/*`."""
-    method: _PATTERN = ""
-    """The method of WebSocket API requests, or a pattern."""
-    symbol: _PATTERN = ""
-    """The symbol of snapshots, or a pattern."""
+    path: Annotated[
+        str, Kind("text", "", _path), "The path of requests, or a pattern such as `/fapi/v1/*`."
+    ] = ""
+    method: Annotated[str, _PATTERN, "The method of WebSocket API requests, or a pattern."] = ""
+    symbol: Annotated[str, _PATTERN, "The symbol of snapshots, or a pattern."] = ""
 
     def takes_stream(self, name: str) -> bool:
         """Whether a stream is aimed at."""

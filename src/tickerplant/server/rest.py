@@ -17,14 +17,7 @@ from msgspec import Struct, structs
 
 from tickerplant.errors import RequestError
 from tickerplant.faults.fault import EXEMPT_KEY
-from tickerplant.faults.request_faults import (
-    HTML,
-    NOT_JSON,
-    NOT_JSON_STATUS,
-    RETRY_AFTER_MS,
-    html_page,
-    injected_error,
-)
+from tickerplant.faults.request_faults import NOT_JSON_STATUS
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
@@ -38,6 +31,13 @@ from tickerplant.queries.account_requests import (
 from tickerplant.queries.query import Query
 from tickerplant.server.compression import Compression
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faults.injected_errors import (
+    HTML,
+    NOT_JSON,
+    RETRY_AFTER_MS,
+    html_page,
+    injected_error,
+)
 from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Refusal, joined
 from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route

@@ -17,12 +17,7 @@ from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import Chances, FaultOn
 from tickerplant.faults.clock import Timer
 from tickerplant.faults.connection_faults import ConnectionFault, Undo
-from tickerplant.faults.request_faults import (
-    RETRY_AFTER_MS,
-    ApiFault,
-    SubscriptionFault,
-    injected_error,
-)
+from tickerplant.faults.request_faults import ApiFault, SubscriptionFault
 from tickerplant.faults.rule import matches
 from tickerplant.hub.delivery import Message
 from tickerplant.logs import logger
@@ -34,6 +29,7 @@ from tickerplant.protocol.delivery import EVERY
 from tickerplant.server.containment import ContainedClock, contained
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.clock import Timing
+from tickerplant.server.faults.injected_errors import RETRY_AFTER_MS, injected_error
 from tickerplant.server.faults.message_filters import (
     CountedMessages,
     MessageFilter,
