@@ -15,7 +15,12 @@ from typing import cast
 
 def first_paragraph(value: object) -> str:
     """Return the first paragraph of a docstring, in one line."""
-    return _one_line((inspect.getdoc(value) or "").split("\n\n")[0])
+    return paragraphs(value)[0]
+
+
+def paragraphs(value: object) -> list[str]:
+    """Return the paragraphs of a docstring, each in one line; an empty one if there is none."""
+    return [_one_line(each) for each in (inspect.getdoc(value) or "").split("\n\n")]
 
 
 def field_docs(kind: type | ModuleType) -> dict[str, str]:

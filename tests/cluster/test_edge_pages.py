@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -247,7 +247,7 @@ class _Clock:
 @looped
 async def test_the_clock_is_read_and_set_through_an_edge() -> None:
     clock = _Clock()
-    async with whole(1, steering=clock) as many:
+    async with whole(1, steering=cast("Any", clock)) as many:
         (edge,) = many.edges
         assert (await edge.get("/plant/v1/clock")).json == {"speed": 1.0}
         assert "/plant/v1/clock" in (await edge.get("/")).body.decode()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import pytest
 from loopback import Loopback, loopback, looped_on_sockets, until
@@ -41,7 +41,7 @@ class Clock:
 
 async def called(house: Loopback, call: Callable[[ControlClient], T], token: str = "") -> T:
     """Call a server of this loop from another thread."""
-    house.server.plane.steering = Clock()
+    house.server.plane.steering = cast("Any", Clock())
 
     def run() -> T:
         with ControlClient(house.server.urls["usdm"], token) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 from loopback import (
@@ -25,8 +26,8 @@ from websockets.frames import Frame, Opcode
 
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.operations.clock import CLOCK_PATH
 
+CLOCK_PATH = "/plant/v1/clock"
 CLOSED = f'tickerplant_connections_closed_total{{reason="{MESSAGE_TIMEOUT.name}",venue="usdm"}}'
 
 
@@ -140,7 +141,7 @@ async def test_a_request_that_does_not_end_is_cut(data: bytes, what: str, answer
         data = data.replace(b"%b", CLOCK_PATH.encode()) + b"Content-Length: 4000\r\n\r\n"
     clock = _Clock()
     async with loopback(replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50)) as house:
-        house.server.plane.steering = clock
+        house.server.plane.steering = cast("Any", clock)
         assert (await drip(house, data))[9:12] == answer
         await until(lambda: not house.server.ports[0].http.connections)
         assert (await house.metrics())[timeouts(what)] == 1

@@ -13,11 +13,11 @@ from loopback import loopback, looped, receive_all, say
 from test_upgrade import GET, upgrade
 
 from tickerplant.server.http import CONNECTIONS_PER_TURN, Http, HttpConnection
-from tickerplant.server.operations.clock import CLOCK_PATH
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.request_feed import BYTES_PER_TURN, MAX_FIELDS, PORTIONS_PER_TURN
 from tickerplant.server.rest import Rest
 
+CLOCK_PATH = "/plant/v1/clock"
 MOST = CALM.max_head_bytes
 NOTHING = GET.replace(b"time", b"none")
 CHUNKED = b"POST /fapi/v1/time HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

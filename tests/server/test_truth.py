@@ -12,9 +12,11 @@ from loopback import UPGRADE, Loopback, ask, bare, loopback, looped, receive_all
 from stage import snapshot
 
 from tickerplant.frames import text_frame
-from tickerplant.server.operations.truth import BOOK_PATH, SENT_PATH, TRADES_PATH
 from tickerplant.truth.truth import Truth
 
+BOOK_PATH = "/plant/v1/truth/book"
+SENT_PATH = "/plant/v1/truth/sent"
+TRADES_PATH = "/plant/v1/truth/trades"
 LOSSY = ("reset=50ms", "half_open at=+100ms for=100ms")
 """Faults after which a client may not get what was written last."""
 

@@ -26,8 +26,8 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.catalogue import ROUTER
-from tickerplant.server.operations.pages import READY_PATH
-from tickerplant.server.operations.readiness import ReadyState, ready_response
+from tickerplant.server.operations.nodes import ReadyState, ready_response
+from tickerplant.server.operations.pages import readiness
 from tickerplant.server.response import Response, problem_response
 from tickerplant.server.rest import ASKED_HEADERS, KEY_HEADER, error_response
 from tickerplant.server.token import AUTHORIZATION
@@ -206,7 +206,7 @@ async def answer(
 ) -> tuple[bool, Response]:
     """Return whether a path exists, and the answer of the plant; see `Rest.answer`."""
     path, headers = request.path, request.headers
-    if path == READY_PATH and node.trouble:
+    if path == readiness.path and node.trouble:
         return _failure(venue, path, node.trouble)
     passed_on = {EXEMPT_KEY, ACCEPTED, ASKED_HEADERS}
     if path.startswith(PLANT_PATHS):
@@ -236,7 +236,7 @@ async def answer(
 
 def _failure(venue: Venue, path: str, reason: str) -> tuple[bool, Response]:
     """Return the response to a request that the plant did not answer."""
-    if path == READY_PATH:
+    if path == readiness.path:
         state = ReadyState(ready=False, reason=f"no plant answers: {reason}", warnings=[])
         return True, ready_response(state)
     message, headers = lost_message(reason), (("Retry-After", str(RETRY_AFTER_S)),)

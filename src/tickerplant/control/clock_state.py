@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -74,6 +74,9 @@ class SimulationState(Struct, frozen=True, kw_only=True):
     """Whether a requested seek or step is not done yet."""
     target_ns: int | None = None
     """Where that leads, a position; null if it is done, or a step of messages."""
+
+
+ClockState: TypeAlias = SimulationState | ReplayState
 
 
 class ClockFields(Struct, frozen=True, kw_only=True, omit_defaults=True):

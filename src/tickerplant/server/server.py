@@ -36,8 +36,14 @@ from tickerplant.server.metrics import (
 )
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
-from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
-from tickerplant.server.operations.readiness import ReadyState, ready_state
+from tickerplant.server.operations.nodes import (
+    PLANT,
+    Edges,
+    NodeRow,
+    NodesPage,
+    ReadyState,
+    ready_state,
+)
 from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness

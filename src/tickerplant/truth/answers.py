@@ -129,7 +129,6 @@ def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, s
 def truth_trades(
     journal: Journal,
     symbol: str,
-    *,
     kind: TradeKind = "trade",
     from_id: int | None = None,
     start_ms: int | None = None,

@@ -15,10 +15,10 @@ from tickerplant.faults.payloads import UNKNOWN_WORD
 from tickerplant.faults.request_faults import HANG_MS
 from tickerplant.faults.rule import parse_rule
 from tickerplant.server.endpoint import Connection
-from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import VENUES
 
+FAULTS_PATH = "/plant/v1/faults"
 LATER_MS = 60_000
 """So long that chance cannot put off a fault with a mean of a second."""
 EXEMPT = {EXEMPT_HEADER: "1"}

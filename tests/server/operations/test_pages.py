@@ -16,10 +16,11 @@ from tickerplant.protocol.close_reasons import CONTROL_PLANE
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
-from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
+
+LIMITS_PATH = "/plant/v1/limits"
 
 
 @looped

@@ -21,13 +21,13 @@ from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.server.guard import Guard, joined
-from tickerplant.server.operations.clock import CLOCK_PATH
-from tickerplant.server.operations.coverage import COVERAGE_PATH
-from tickerplant.server.operations.faults import FAULTS_PATH
-from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.venue import COINM, USDM, Venue
 
+CLOCK_PATH = "/plant/v1/clock"
+COVERAGE_PATH = "/plant/v1/coverage"
+FAULTS_PATH = "/plant/v1/faults"
+LIMITS_PATH = "/plant/v1/limits"
 START_MS = 1_795_285_140_000
 COUNT = 300
 EVERY_MS = 100

@@ -9,23 +9,18 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.server.guard import PLANT_PATHS
-from tickerplant.server.operations import (
-    clock,
-    coverage,
-    faults,
-    levers,
-    pages,
-    scenarios,
-    server_page,
-    settle,
-    truth,
-    window,
-)
+from tickerplant.server.operations import clock, faults, levers, pages, scenarios, truth
 from tickerplant.server.operations.openapi import openapi_document
-from tickerplant.server.operations.operation import Operation
+from tickerplant.server.operations.operation import Operation, operation
 from tickerplant.server.response import Response
 
 OPENAPI_PATH = "/plant/v1/openapi.json"
+
+
+@operation("GET", OPENAPI_PATH, is_about_market=True)
+def openapi() -> Response:
+    """These operations as an OpenAPI document."""
+    return Response(openapi_json())
 
 
 @cache
@@ -35,24 +30,13 @@ def openapi_json() -> bytes:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    *window.OPERATIONS,
-    *pages.OPERATIONS,
-    *server_page.OPERATIONS,
-    *faults.OPERATIONS,
-    *clock.OPERATIONS,
-    *settle.OPERATIONS,
-    *coverage.OPERATIONS,
-    *scenarios.OPERATIONS,
-    *levers.OPERATIONS,
-    *truth.OPERATIONS,
-    Operation(
-        method="GET",
-        path=OPENAPI_PATH,
-        name="openapi",
-        summary="These operations as an OpenAPI document.",
-        handler=lambda _plane, _: Response(openapi_json()),
-        is_about_market=True,
+    *(
+        each
+        for module in (pages, faults, clock, scenarios, levers, truth)
+        for each in vars(module).values()
+        if isinstance(each, Operation)
     ),
+    openapi,
 )
 """Every operation of a server."""
 
@@ -126,14 +110,15 @@ ROUTER = Router(OPERATIONS)
 
 def welcome_paths(*, has_clock: bool) -> list[str]:
     """Return the paths that the text of `/` lists: those that every such server has."""
-    paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
-    rows = (*levers.OPERATIONS, *truth.OPERATIONS)
-    unlisted = {
-        pages.PROFILE_PATH,
-        coverage.COVERAGE_PATH,
-        server_page.SERVER_PATH,
-        *(each.path for each in (*rows, *window.OPERATIONS)),
-    }
-    if not has_clock:
-        unlisted.add(clock.CLOCK_PATH)
-    return [path for path in paths if path not in unlisted]
+    listed = (
+        *(
+            pages.health,
+            pages.readiness,
+            pages.metrics,
+            pages.limits,
+            pages.connections,
+            pages.nodes,
+        ),
+        *(faults.faults, *((clock.clock,) if has_clock else ()), scenarios.scenarios, openapi),
+    )
+    return [each.path for each in listed]

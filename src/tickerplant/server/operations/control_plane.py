@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.control.clock_state import ClockState
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.errors import RequestError
 from tickerplant.faults.board import FaultBoard
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.operations.nodes import Edges, NodesPage
-from tickerplant.server.operations.readiness import ReadyState
+from tickerplant.server.operations.nodes import Edges, NodesPage, ReadyState
 from tickerplant.server.token import Token
 from tickerplant.truth.truth import Truth
 
@@ -28,11 +28,11 @@ Origin: TypeAlias = Literal["simulation", "replay", "relay"]
 class Steering(Protocol):
     """A source whose clock can be set."""
 
-    def state(self) -> Struct:
+    def state(self) -> ClockState:
         """Return the state of its clock."""
         ...
 
-    async def steer(self, given: Mapping[str, object], wait_s: float = ...) -> Struct:
+    async def steer(self, given: Mapping[str, object], wait_s: float = ...) -> ClockState:
         """Set the clock; return its state when that is done, or after `wait_s`.
 
         Raises:
@@ -91,5 +91,5 @@ class ControlPlane(Struct, kw_only=True, eq=False):
         Raises:
             RequestError: the market is over.
         """
-        if self.steering is not None and getattr(self.steering.state(), "state", "") == "over":
+        if self.steering is not None and self.steering.state().state == "over":
             raise RequestError(0, "the market is over: nothing would come of it", 409)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
@@ -14,9 +14,8 @@ from tickerplant.faults.fault import ActsOn
 from tickerplant.faults.params import ParamKind
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS, parse_rule
 from tickerplant.server.operations.control_plane import ControlPlane
-from tickerplant.server.operations.operation import NOT_THERE, Operation, Request, Schema
+from tickerplant.server.operations.operation import NOT_THERE, Fields, Schema, operation
 
-FAULTS_PATH = "/plant/v1/faults"
 TEXT = "text"
 """The field that has a whole rule in its short form."""
 
@@ -182,32 +181,6 @@ def _page(plane: ControlPlane) -> FaultsPage:
     return faults_page(_board(plane), plane.edges.fault_counts(), plane.edges.fault_hits())
 
 
-def _add(plane: ControlPlane, request: Request) -> FaultRule:
-    fields = request.fields
-    text = fields.get(TEXT)
-    if TEXT in fields and len(fields) > 1:
-        raise ConfigError(TEXT, text, "no other field beside it")
-    if TEXT in fields and not isinstance(text, str):
-        raise ConfigError(TEXT, text, "a text such as drop=0.1 for=60s")
-    rule = parse_rule(fields if text is None else text)
-    return fault_rule(_board(plane).add(rule))
-
-
-def _remove(plane: ControlPlane, request: Request) -> FaultsPage:
-    board = _board(plane)
-    try:
-        board.remove(request.id)
-    except KeyError:
-        known = ", ".join(each.id for each in board) or "there is none"
-        raise RequestError(NOT_THERE, f"there is no fault {request.id}: {known}", 404) from None
-    return _page(plane)
-
-
-def _remove_all(plane: ControlPlane, _request: Request) -> FaultsPage:
-    _board(plane).clear()
-    return _page(plane)
-
-
 def _body() -> Schema:
     """Return the schema of a rule."""
     properties: Schema = {
@@ -228,45 +201,49 @@ def _body() -> Schema:
     return {"type": "object", "oneOf": required, "properties": properties}
 
 
-OPERATIONS = (
-    Operation(
-        method="GET",
-        path=FAULTS_PATH,
-        name="faults",
-        summary="The faults that are on, how often each happened, and all kinds there are.",
-        handler=lambda plane, _: _page(plane),
-        answers=(FaultsPage,),
-    ),
-    Operation(
-        method="POST",
-        path=FAULTS_PATH,
-        name="addFault",
-        summary="Turn a fault on; the response is the rule with its `id`.",
-        doc=(
-            "The body has the `kind` and, by name, its parameters, its aim and its window; or the "
-            "short form in `text`."
-        ),
-        handler=_add,
-        body=_body,
-        answers=(FaultRule,),
-        example={"kind": "drop", "share": 0.1, "stream": "btcusdt@depth*", "for": "60s"},
-    ),
-    Operation(
-        method="DELETE",
-        path=FAULTS_PATH,
-        name="removeFaults",
-        summary="Turn all faults off.",
-        handler=_remove_all,
-        answers=(FaultsPage,),
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{FAULTS_PATH}/{{id}}",
-        name="removeFault",
-        summary="Turn a fault off; the response has those that are left.",
-        id_doc="the id of a fault, such as `f1`.",
-        handler=_remove,
-        answers=(FaultsPage,),
-        statuses={404: "There is no such fault."},
-    ),
+@operation("GET", "/plant/v1/faults")
+def faults(plane: ControlPlane) -> FaultsPage:
+    """The faults that are on, how often each happened, and all kinds there are."""
+    return _page(plane)
+
+
+@operation(
+    "POST",
+    "/plant/v1/faults",
+    body=_body,
+    example={"kind": "drop", "share": 0.1, "stream": "btcusdt@depth*", "for": "60s"},
 )
+def add_fault(plane: ControlPlane, fields: Fields) -> FaultRule:
+    """Turn a fault on; the response is the rule with its `id`.
+
+    The body has the `kind` and, by name, its parameters, its aim and its window; or the short form in
+    `text`.
+    """
+    text = fields.get(TEXT)
+    if TEXT in fields and len(fields) > 1:
+        raise ConfigError(TEXT, text, "no other field beside it")
+    if TEXT in fields and not isinstance(text, str):
+        raise ConfigError(TEXT, text, "a text such as drop=0.1 for=60s")
+    rule = parse_rule(fields if text is None else text)
+    return fault_rule(_board(plane).add(rule))
+
+
+@operation("DELETE", "/plant/v1/faults")
+def remove_faults(plane: ControlPlane) -> FaultsPage:
+    """Turn all faults off."""
+    _board(plane).clear()
+    return _page(plane)
+
+
+@operation("DELETE", "/plant/v1/faults/{id}", statuses={404: "There is no such fault."})
+def remove_fault(
+    plane: ControlPlane, id_: Annotated[str, "the id of a fault, such as `f1`."]
+) -> FaultsPage:
+    """Turn a fault off; the response has those that are left."""
+    board = _board(plane)
+    try:
+        board.remove(id_)
+    except KeyError:
+        known = ", ".join(each.id for each in board) or "there is none"
+        raise RequestError(NOT_THERE, f"there is no fault {id_}: {known}", 404) from None
+    return _page(plane)

@@ -1,15 +1,18 @@
-"""The page `/plant/v1/nodes`: the processes that serve one market, and the bus that joins them."""
+"""The processes that serve one market, and the bus that joins them: `/plant/v1/nodes`, `/readyz`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.core import Metric
 
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.server.operations.connections import ConnectionsPage
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.response import Response
 from tickerplant.server.totals import Totals
 
 PLANT = "plant"
@@ -119,3 +122,49 @@ class Edges(Protocol):
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         ...
+
+
+class ReadyState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The page `/readyz`."""
+
+    ready: bool
+    """Whether clients are served and the source is running."""
+    reason: str
+    """Why not, or what the source is doing."""
+    warnings: list[str]
+    """What is incomplete now."""
+    edges: int | UnsetType = UNSET
+    """How many edges there are; missing if the plant serves alone."""
+    bus: str | UnsetType = UNSET
+    """`connected` or `lost`; missing if the plant serves alone."""
+
+
+def ready_response(state: ReadyState) -> Response:
+    """Return the page `/readyz`: 503 while the market is not served."""
+    return Response(msgspec.json.encode(state), 200 if state.ready else 503)
+
+
+def ready_state(readiness: Readiness, edges: Edges | None, *, listens: bool) -> ReadyState:
+    """Return whether a market is served.
+
+    Args:
+        readiness: The state of the source.
+        edges: The edges; None if the plant serves alone.
+        listens: Whether the plant has ports of its own.
+    """
+    is_ready, reason = readiness.is_ready, readiness.reason
+    if edges is None:
+        return ReadyState(ready=is_ready, reason=reason, warnings=readiness.warnings)
+    bus, number, warnings = edges.bus(), len(edges.rows()), readiness.warnings
+    lost = "" if bus.connected else f"the bus at {bus.address} is lost"
+    if lost and listens:
+        warnings = [*warnings, lost]
+    elif is_ready and not listens and (lost or not number):
+        is_ready, reason = False, lost or "no edge has joined yet"
+    return ReadyState(
+        ready=is_ready,
+        reason=reason,
+        warnings=warnings,
+        edges=number,
+        bus="connected" if bus.connected else "lost",
+    )

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tickerplant import __version__
 from tickerplant.documented_fields import field_docs, first_paragraph
 from tickerplant.server.guard import PLANT_PATHS, READING
-from tickerplant.server.operations.operation import Operation, QueryParam, Schema
+from tickerplant.server.operations.operation import Operation, Schema
 from tickerplant.server.response import Problem
 
 OPENAPI = "3.1.0"
@@ -128,18 +128,12 @@ def _operation(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
         described["description"] = row.doc
     if not is_control or row.is_public:
         described["security"] = []
-    params = [_query_param(each) for each in row.params]
+    params = [
+        _parameter("query", each.name, each.doc, each.schema(), required=each.required)
+        for each in row.params
+    ]
     if row.id_doc:
-        params.insert(
-            0,
-            {
-                "name": "id",
-                "in": "path",
-                "required": True,
-                "description": row.id_doc,
-                "schema": {"type": "string"},
-            },
-        )
+        params.insert(0, _parameter("path", "id", row.id_doc, {"type": "string"}, required=True))
     if params:
         described["parameters"] = params
     if row.body is not None:
@@ -176,20 +170,11 @@ def _responses(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
     return dict(sorted(responses.items()))
 
 
-def _query_param(param: QueryParam) -> Schema:
-    schema: Schema = {"type": "string"}
-    if param.kind == "integer":
-        schema = {"type": "integer", "minimum": int(param.least), "maximum": int(param.most)}
-    elif param.kind == "duration":
-        schema["examples"] = ["30s"]
-    elif param.choices:
-        schema["enum"] = list(param.choices)
-    if param.default is not None:
-        schema["default"] = f"{param.default:g}s" if param.kind == "duration" else param.default
+def _parameter(place: str, name: str, doc: str, schema: Schema, *, required: bool) -> Schema:
     return {
-        "name": param.name,
-        "in": "query",
-        "required": param.required,
-        "description": param.doc,
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": doc,
         "schema": schema,
     }

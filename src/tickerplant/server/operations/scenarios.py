@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -10,13 +10,13 @@ from tickerplant.errors import RequestError
 from tickerplant.scenarios.library import library_names, library_scenario
 from tickerplant.scenarios.scenario import ScenarioState
 from tickerplant.server.operations.control_plane import ControlPlane
-from tickerplant.server.operations.operation import NOT_THERE, Operation, Request
+from tickerplant.server.operations.operation import NOT_THERE, Fields, operation
 
 if TYPE_CHECKING:  # an edge runs none
     from tickerplant.scenarios.board import ScenarioBoard
 
-SCENARIOS_PATH = "/plant/v1/scenarios"
 NO_SCENARIOS = "this server runs no scenarios"
+NO_SCENARIOS_STATUS = {404: "The server runs none."}
 MAX_TOML_BYTES = 1 << 18
 
 
@@ -76,73 +76,49 @@ def _page(plane: ControlPlane) -> ScenariosPage:
     )
 
 
-def _start(plane: ControlPlane, request: Request) -> ScenarioState:
+@operation("GET", "/plant/v1/scenarios", statuses=NO_SCENARIOS_STATUS, is_about_market=True)
+def scenarios(plane: ControlPlane) -> ScenariosPage:
+    """The scenarios that were started, and those of the library."""
+    return _page(plane)
+
+
+@operation(
+    "POST",
+    "/plant/v1/scenarios",
+    body=ScenarioFields,
+    max_body_bytes=MAX_TOML_BYTES,
+    example={"scenario": "flash-crash"},
+    statuses={**NO_SCENARIOS_STATUS, 409: "The market is over."},
+)
+def start_scenario(plane: ControlPlane, fields: Fields) -> ScenarioState:
+    """Start a scenario now; the response is the scenario with its `id`."""
     from tickerplant.scenarios.board import scenario_of  # noqa: PLC0415  # a plant has it imported
 
     board = _board(plane)
     plane.refuse_if_over()
-    scenario_id = board.start(scenario_of(request.fields))
+    scenario_id = board.start(scenario_of(fields))
     return next(each for each in board.states() if each.id == scenario_id)
 
 
-def _stop(plane: ControlPlane, request: Request) -> ScenariosPage:
-    board = _board(plane)
-    try:
-        board.stop(request.id)
-    except KeyError:
-        running = [each.id for each in board.states() if each.state != "over"]
-        shown = ", ".join(running) or "none does"
-        raise RequestError(
-            NOT_THERE, f"no scenario {request.id} waits or runs now: {shown}", 404
-        ) from None
-    return _page(plane)
-
-
-def _stop_all(plane: ControlPlane, _request: Request) -> ScenariosPage:
+@operation("DELETE", "/plant/v1/scenarios", statuses=NO_SCENARIOS_STATUS)
+def stop_scenarios(plane: ControlPlane) -> ScenariosPage:
+    """Stop all scenarios: their levers are released, and their faults removed."""
     _board(plane).clear()
     return _page(plane)
 
 
-OPERATIONS = (
-    Operation(
-        method="GET",
-        path=SCENARIOS_PATH,
-        name="scenarios",
-        summary="The scenarios that were started, and those of the library.",
-        handler=lambda plane, _: _page(plane),
-        answers=(ScenariosPage,),
-        statuses={404: "The server runs none."},
-        is_about_market=True,
-    ),
-    Operation(
-        method="POST",
-        path=SCENARIOS_PATH,
-        name="startScenario",
-        summary="Start a scenario now; the response is the scenario with its `id`.",
-        handler=_start,
-        body=ScenarioFields,
-        max_body_bytes=MAX_TOML_BYTES,
-        answers=(ScenarioState,),
-        statuses={404: "The server runs none.", 409: "The market is over."},
-        example={"scenario": "flash-crash"},
-    ),
-    Operation(
-        method="DELETE",
-        path=SCENARIOS_PATH,
-        name="stopScenarios",
-        summary="Stop all scenarios: their levers are released, and their faults removed.",
-        handler=_stop_all,
-        answers=(ScenariosPage,),
-        statuses={404: "The server runs none."},
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{SCENARIOS_PATH}/{{id}}",
-        name="stopScenario",
-        summary="Stop a scenario.",
-        id_doc="the id of a scenario that waits or runs, such as `s1`.",
-        handler=_stop,
-        answers=(ScenariosPage,),
-        statuses={404: "No such scenario waits or runs."},
-    ),
-)
+@operation("DELETE", "/plant/v1/scenarios/{id}", statuses={404: "No such scenario waits or runs."})
+def stop_scenario(
+    plane: ControlPlane,
+    id_: Annotated[str, "the id of a scenario that waits or runs, such as `s1`."],
+) -> ScenariosPage:
+    """Stop a scenario."""
+    board = _board(plane)
+    try:
+        board.stop(id_)
+    except KeyError:
+        running = [each.id for each in board.states() if each.state != "over"]
+        shown = ", ".join(running) or "none does"
+        reason = f"no scenario {id_} waits or runs now: {shown}"
+        raise RequestError(NOT_THERE, reason, 404) from None
+    return _page(plane)
