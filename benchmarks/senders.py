@@ -117,7 +117,7 @@ class PlantSender:
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 
     async def ready(self, subscribers: int) -> None:
-        while self._server.subscriber_count < subscribers:  # noqa: ASYNC110  # soon, or a timeout
+        while self._server.congestion.subscriber_count < subscribers:  # noqa: ASYNC110  # soon, or a timeout
             await asyncio.sleep(POLL_S)
 
     def send(self, count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, Union, get_args, get_origin, get_type_hin
 
 from msgspec import Struct, UnsetType, structs
 
-from tickerplant.documented_fields import field_docs
+from tickerplant.documented_fields import field_docs, structs_in
 
 Cells: TypeAlias = Sequence[str]
 
@@ -96,10 +96,3 @@ def json_type(hint: object) -> str:
         words = f"`{inner[0]}`" if isinstance(kind, type) and issubclass(kind, Struct) else words
         words += f" of `{inner[0]}`" if words in {"list", "object"} else ""
     return f"{words} or null" if is_optional else words
-
-
-def structs_in(hint: object) -> list[type[Struct]]:
-    """Return the Structs in a type."""
-    if isinstance(hint, type) and issubclass(hint, Struct):
-        return [hint]
-    return [each for part in get_args(hint) for each in structs_in(part)]

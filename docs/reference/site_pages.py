@@ -14,13 +14,13 @@ from functools import partial
 
 from alert_rules import Alert, alerts
 from msgspec import Struct, structs
-from page_text import Cells, anchor, fields_table, one_line, structs_in, table
+from page_text import Cells, anchor, fields_table, one_line, table
 from public_names import SECTIONS, names_in
 
 from tickerplant import cli
 from tickerplant.archive.outage_log import Hole, Outage
 from tickerplant.command_line.versions import Versions
-from tickerplant.documented_fields import field_docs
+from tickerplant.documented_fields import field_docs, structs_in
 from tickerplant.explain.catalogue import ParamRow, QueryRow, StreamRow
 from tickerplant.explain.verdict import Verdict, Verdicts
 from tickerplant.exporting.report import ExportReport

@@ -10,7 +10,9 @@ from collections import defaultdict
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
-from typing import cast
+from typing import cast, get_args
+
+from msgspec import Struct
 
 
 def first_paragraph(value: object) -> str:
@@ -21,6 +23,13 @@ def first_paragraph(value: object) -> str:
 def paragraphs(value: object) -> list[str]:
     """Return the paragraphs of a docstring, each in one line; an empty one if there is none."""
     return [_one_line(each) for each in (inspect.getdoc(value) or "").split("\n\n")]
+
+
+def structs_in(hint: object) -> list[type[Struct]]:
+    """Return the Structs in a type."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return [hint]
+    return [each for part in get_args(hint) for each in structs_in(part)]
 
 
 def field_docs(kind: type | ModuleType) -> dict[str, str]:

@@ -380,7 +380,7 @@ async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers(
         many.edges[0].connect("/ws/btcusdt@trade") as one,
         many.edges[1].connect("/ws/btcusdt@trade") as other,
     ):
-        await until(lambda: all(each.server.subscriber_count for each in many.served))
+        await until(lambda: all(each.server.congestion.subscriber_count for each in many.served))
         added = await change(many.edges[0], "POST", "faults", kind="close", code=4002)
         assert added["state"] == "over"
         assert (await ending(one))[0] == (await ending(other))[0] == 4002

@@ -55,7 +55,7 @@ async def test_the_metrics_tell_how_late_messages_are_published_and_written() ->
 async def test_stamps_are_times_of_the_clock_on_the_wall_in_order() -> None:
     path = "/stream?streams=btcusdt@trade&stamps=1"
     async with loopback() as house, house.connect(path) as client:
-        await until(lambda: house.server.subscriber_count)
+        await until(lambda: house.server.congestion.subscriber_count)
         house.server.readiness.late_ns = lambda: 2_000_000
         house.trade()
         message = json.loads(await client.recv())

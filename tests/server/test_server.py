@@ -201,7 +201,7 @@ async def test_addresses_are_known_until_the_last_connection_has_ended() -> None
 @looped
 async def test_streams_that_are_over_are_closed_normally_after_their_last_message() -> None:
     async with loopback() as house, house.connect("/ws/btcusdt@trade") as client:
-        await until(lambda: house.server.subscriber_count)
+        await until(lambda: house.server.congestion.subscriber_count)
         house.trade()
         house.server.end_streams(ENDED)
         assert json.loads(await client.recv())["e"] == "trade"

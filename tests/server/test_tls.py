@@ -51,7 +51,7 @@ async def test_the_client_library_trusts_what_the_environment_names(
         url = f"wss://{house.server.urls['usdm']}"
         async with tickerplant.connect("usdm", base_url=url) as market:
             trades = market.stream("btcusdt@trade", on_notice=print)
-            await until(lambda: house.server.subscriber_count)
+            await until(lambda: house.server.congestion.subscriber_count)
             house.trade()
             assert "BTCUSDT" in repr(await anext(aiter(trades)))
 
@@ -167,7 +167,7 @@ async def test_a_new_certificate_is_used_for_new_connections_and_the_old_ones_st
         loopback(tls=served) as house,
         house.connect("/ws/btcusdt@trade", ssl=trusting(own)) as old,
     ):
-        await until(lambda: house.server.subscriber_count == 1)
+        await until(lambda: house.server.congestion.subscriber_count == 1)
         new_trust = replaced(own.server)
         async with house.connect("/ws/btcusdt@trade", ssl=trusting(own)):
             pass  # nobody has looked yet
@@ -176,7 +176,7 @@ async def test_a_new_certificate_is_used_for_new_connections_and_the_old_ones_st
         with pytest.raises(ssl.SSLCertVerificationError):
             await house.connect("/ws/btcusdt@trade", ssl=trusting(own))
         async with house.connect("/ws/btcusdt@trade", ssl=new_trust) as new:
-            await until(lambda: house.server.subscriber_count == 2)
+            await until(lambda: house.server.congestion.subscriber_count == 2)
             house.trade()
             assert json.loads(await old.recv())["e"] == json.loads(await new.recv())["e"] == "trade"
         own.server.write_text("broken")

@@ -50,7 +50,7 @@ async def received_of(there: Loopback, truth: Truth, sock: socket.socket) -> byt
     path = "/stream?streams=btcusdt@trade/btcusdt@depth"
     await say(sock, UPGRADE.format(path=path).encode())
     reading = asyncio.create_task(receive_all(sock))
-    await until(lambda: there.server.subscriber_count or truth.sent.logs)
+    await until(lambda: there.server.congestion.subscriber_count or truth.sent.logs)
     for number in range(30):
         there.trade(quantity=number + 1)
         there.clock.now_ms += 10

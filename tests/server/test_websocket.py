@@ -147,9 +147,9 @@ async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> No
 async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
     async with loopback() as house:
         async with bare(house, "/ws/btcusdt@trade"):
-            assert house.server.subscriber_count == 1
+            assert house.server.congestion.subscriber_count == 1
         await until(lambda: not house.server.endpoints[0].connections)
-        assert house.server.subscriber_count == 0
+        assert house.server.congestion.subscriber_count == 0
         house.trade()
         counted = await house.metrics()
         assert counted['tickerplant_connections_closed_total{reason="lost",venue="usdm"}'] == 1

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.logs import logger
-from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
@@ -23,7 +23,6 @@ from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.readiness import CLOCK_STEP_MS
-from tickerplant.server.totals import Totals
 from tickerplant.server.welcome import ANY_IPV4, ANY_IPV6
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -146,65 +145,13 @@ class Ports:
         return self._tls if self._listens else None
 
     @property
-    def subscriber_count(self) -> int:
-        """Connections with at least one subscription, over both venues."""
-        return sum(endpoint.subscriber_count for endpoint in self.endpoints)
-
-    @property
     def connections(self) -> list[Connection]:
         """The open WebSocket connections of all ports."""
         return [each for endpoint in self.endpoints for each in endpoint.connections]
 
-    @property
-    def totals(self) -> Totals:
-        """The totals so far."""
-        hubs = [endpoint.hub for endpoint in self.endpoints]
-        return Totals(
-            messages=sum(hub.messages_sent for hub in hubs),
-            sent_bytes=sum(hub.bytes_sent for hub in hubs),
-            connections=sum(endpoint.counters.opened for endpoint in self.endpoints),
-        )
-
     def answers(self, endpoint: Endpoint) -> Application:
         """Return what answers the HTTP requests of a port."""
         raise NotImplementedError
-
-    def endpoint(self, venue_name: str) -> Endpoint:
-        """Return the endpoint of a venue that is served."""
-        return next(each for each in self.endpoints if each.venue.name == venue_name)
-
-    def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open.
-
-        What was published before is still sent.  Requests are answered until `stop`.
-        """
-        for endpoint in self.endpoints:
-            endpoint.end_streams(reason)
-
-    def start_outage(
-        self,
-        venue_name: str,
-        names: Iterable[str] | None,
-        reason: str,
-        close_reason: CloseReason = UPSTREAM_LOST,
-    ) -> None:
-        """Disconnect the subscribers of streams that are lost.
-
-        They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
-        API connections stay open.
-
-        Args:
-            venue_name: The venue.
-            names: The streams.  None means all of the venue: stream handshakes are then answered
-                503 until `end_outage`.
-            reason: One line without a full stop, for handshakes and the log.
-            close_reason: With what they are closed.
-        """
-        self.endpoint(venue_name).start_outage(names, reason, close_reason)
-
-    def end_outage(self, venue_name: str) -> None:
-        """Accept stream connections of a venue again."""
-        self.endpoint(venue_name).end_outage()
 
     def clock_set_ms(self) -> int:
         """Return how far the clock of the machine was set since the connection clock began."""

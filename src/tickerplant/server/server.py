@@ -130,7 +130,9 @@ class Server(Ports):
         """What goes wrong on demand."""
         self.readiness = readiness or Readiness()
         self.complaints = complaints or Complaints()
-        congestion = Congestion(limits, lambda: self.subscriber_count)
+        congestion = Congestion(
+            limits, lambda: sum(each.subscriber_count for each in self.endpoints)
+        )
         self._plant = plant
         rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
         if plant.profile.shared_budget:
@@ -246,12 +248,29 @@ class Server(Ports):
     @property
     def totals(self) -> Totals:
         """What was served so far, by edges too."""
-        own, edges = super().totals, self.edges
+        own, edges = self._own_totals, self.edges
         return own if edges is None else own + edges.totals
 
+    @property
+    def _own_totals(self) -> Totals:
+        hubs = [endpoint.hub for endpoint in self.endpoints]
+        return Totals(
+            messages=sum(hub.messages_sent for hub in hubs),
+            sent_bytes=sum(hub.bytes_sent for hub in hubs),
+            connections=sum(endpoint.counters.opened for endpoint in self.endpoints),
+        )
+
+    def endpoint(self, venue_name: str) -> Endpoint:
+        """Return the endpoint of a venue that is served."""
+        return next(each for each in self.endpoints if each.venue.name == venue_name)
+
     def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open."""
-        super().end_streams(reason)
+        """Close the stream connections of all venues, and each new one once it is open.
+
+        What was published before is still sent.  Requests are answered until `stop`.
+        """
+        for endpoint in self.endpoints:
+            endpoint.end_streams(reason)
         if self.edges is not None:
             self.edges.end_streams(reason)
 
@@ -262,15 +281,26 @@ class Server(Ports):
         reason: str,
         close_reason: CloseReason = UPSTREAM_LOST,
     ) -> None:
-        """Disconnect the subscribers of streams that are lost, at edges too; see `Ports`."""
+        """Disconnect the subscribers of streams that are lost, at edges too.
+
+        They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
+        API connections stay open.
+
+        Args:
+            venue_name: The venue.
+            names: The streams.  None means all of the venue: stream handshakes are then answered
+                503 until `end_outage`.
+            reason: One line without a full stop, for handshakes and the log.
+            close_reason: With what they are closed.
+        """
         lost = None if names is None else tuple(names)
-        super().start_outage(venue_name, lost, reason, close_reason)
+        self.endpoint(venue_name).start_outage(lost, reason, close_reason)
         if self.edges is not None:
             self.edges.start_outage(venue_name, lost, reason)
 
     def end_outage(self, venue_name: str) -> None:
         """Accept stream connections of a venue again, at edges too."""
-        super().end_outage(venue_name)
+        self.endpoint(venue_name).end_outage()
         if self.edges is not None:
             self.edges.end_outage(venue_name)
 
@@ -280,7 +310,7 @@ class Server(Ports):
 
     def node(self, name: str) -> NodeRow:
         """Return the row of this process on the page of nodes."""
-        totals = super().totals
+        totals = self._own_totals
         return NodeRow(
             id=name,
             host=socket.gethostname(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.errors import ConfigError, RequestError
-from tickerplant.events import Level
-from tickerplant.instrument import Instrument
+from tickerplant.events import AggregateTrade, Level, Trade
+from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.queries.trades import past_aggregate, past_trade
 from tickerplant.truth.journal import NOT_KEPT, Journal
 from tickerplant.truth.scanner import SentKind
@@ -95,13 +96,7 @@ class SentConnections(Struct, frozen=True, kw_only=True):
 
 
 def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> TruthBook:
-    """Return the whole book of a symbol at an update id.
-
-    Args:
-        journal: What happened.
-        symbol: The contract.
-        update_id: The book is that after the last change whose id is at most this; the latest if
-            missing.
+    """Return the whole book of a symbol after the last change up to an update id.
 
     Raises:
         ConfigError: there is no such contract.
@@ -109,6 +104,11 @@ def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> T
     """
     found = journal.book(symbol, update_id)
     instrument, book = found.instrument, found.book
+    prices, quantities = instrument.price.text, instrument.quantity.text
+
+    def texts(levels: Sequence[Level]) -> list[tuple[str, str]]:
+        return [(prices[price], quantities[quantity]) for price, quantity in levels]
+
     return TruthBook(
         symbol=instrument.symbol,
         oldest_id=found.oldest_id,
@@ -116,14 +116,9 @@ def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> T
         asked_id=found.asked_id,
         last_update_id=book.last_update_id,
         transaction_time_ms=book.transaction_time_ms,
-        bids=_texts(instrument, book.bids),
-        asks=_texts(instrument, book.asks),
+        bids=texts(book.bids),
+        asks=texts(book.asks),
     )
-
-
-def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, str]]:
-    prices, quantities = instrument.price.text, instrument.quantity.text
-    return [(prices[price], quantities[quantity]) for price, quantity in levels]
 
 
 def truth_trades(
@@ -147,37 +142,30 @@ def truth_trades(
     instrument, market = found.market.instrument, found.market
     if from_id is not None and not (start_ms is None and end_ms is None):
         raise ConfigError("from_id", from_id, "an id or times, not both")
-    tape = found.trades if kind == "trade" else found.aggregates
+    is_trade = kind == "trade"
+    tape: TradeTape | AggregateTape = found.trades if is_trade else found.aggregates
     if tape.has_forgotten and (from_id is not None or start_ms is not None):
         oldest = tape.from_id(0, 1)[0]
-        oldest_id = getattr(oldest, "trade_id", 0) or getattr(oldest, "aggregate_id", 0)
+        oldest_id = oldest.trade_id if isinstance(oldest, Trade) else oldest.aggregate_id
         if (from_id is not None and from_id < oldest_id) or (
             start_ms is not None and start_ms < oldest.trade_time_ms
         ):
             kept = f"those from id {oldest_id}, time {oldest.trade_time_ms}, are kept"
             reason = f"the trades of {instrument.symbol} from there are forgotten: {kept}"
             raise RequestError(NOT_KEPT, reason, 404)
-    if kind == "trade":
-        trades = (
-            found.trades.between(start_ms, end_ms, limit)
-            if from_id is None
-            else found.trades.from_id(from_id, limit)
-        )
-        return TruthTrades(
-            symbol=instrument.symbol,
-            published=found.trade_count,
-            trades=[past_trade(instrument, each) for each in trades],
-        )
-    aggregates = (
-        found.aggregates.between(start_ms, end_ms, limit)
-        if from_id is None
-        else found.aggregates.from_id(from_id, limit)
+    past: Sequence[Trade | AggregateTrade] = (
+        tape.between(start_ms, end_ms, limit) if from_id is None else tape.from_id(from_id, limit)
     )
     normal = market.profile.carries_rest_normal_quantity(instrument.venue)
     return TruthTrades(
         symbol=instrument.symbol,
-        published=found.aggregate_count,
-        trades=[past_aggregate(instrument, each, normal=normal) for each in aggregates],
+        published=found.trade_count if is_trade else found.aggregate_count,
+        trades=[
+            past_trade(instrument, each)
+            if isinstance(each, Trade)
+            else past_aggregate(instrument, each, normal=normal)
+            for each in past
+        ],
     )
 
 
@@ -221,27 +209,15 @@ def _sent_to(log: SentLog) -> SentTo:
 
 
 def _entry(sent: Sent) -> SentEntry:
-    text: str | UnsetType = UNSET
-    encoded: str | UnsetType = UNSET
-    code: int | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-    if sent.kind == "close":
-        if len(sent.data) > 1:
-            code, reason = int.from_bytes(sent.data[:2]), sent.data[2:].decode(errors="replace")
-    elif sent.kind in {"text", "handshake"}:
-        try:
-            text = sent.data.decode()
-        except UnicodeDecodeError:
-            encoded = base64.b64encode(sent.data).decode()
-    else:
-        encoded = base64.b64encode(sent.data).decode()
+    found: dict[str, Any] = {}
+    if sent.kind in {"text", "handshake"}:
+        with suppress(UnicodeDecodeError):
+            found["text"] = sent.data.decode()
+    if sent.kind != "close":
+        found = found or {"base64": base64.b64encode(sent.data).decode()}
+    elif len(sent.data) > 1:
+        code, reason = int.from_bytes(sent.data[:2]), sent.data[2:].decode(errors="replace")
+        found = {"code": code, "reason": reason}
     return SentEntry(
-        number=sent.number,
-        time_ms=sent.time_ms,
-        kind=sent.kind,
-        stream=sent.stream,
-        text=text,
-        base64=encoded,
-        code=code,
-        reason=reason,
+        number=sent.number, time_ms=sent.time_ms, kind=sent.kind, stream=sent.stream, **found
     )

@@ -36,7 +36,7 @@ async def delete(house: Loopback, path: str) -> Answer:
 @looped
 async def test_a_fault_is_added_listed_happens_and_is_removed_while_the_server_runs() -> None:
     async with simulated_house() as house, house.connect("/ws/btcusdt@aggTrade") as client:
-        await until(lambda: house.server.subscriber_count)
+        await until(lambda: house.server.congestion.subscriber_count)
         added = await post(house, "faults", kind="drop", stream="btcusdt@aggTrade", **{"for": "1h"})
         assert (added.status, added.json["id"], added.json["state"]) == (200, "f1", "on")
         assert added.json["rule"] == {"kind": "drop", "stream": "btcusdt@aggTrade", "for": "1h"}

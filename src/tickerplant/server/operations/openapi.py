@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant import __version__
-from tickerplant.documented_fields import field_docs, first_paragraph
+from tickerplant.documented_fields import field_docs, first_paragraph, structs_in
 from tickerplant.server.guard import PLANT_PATHS, READING
 from tickerplant.server.operations.operation import Operation, Schema
 from tickerplant.server.response import Problem
@@ -39,7 +39,8 @@ def openapi_document(operations: Iterable[Operation]) -> Schema:
     kinds[Problem] = None
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     schema_of = dict(zip(kinds, schemas, strict=True))
-    _describe(components, schema_of)
+    for kind in kinds:
+        _describe(components, kind)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schema_of)
@@ -76,44 +77,18 @@ def openapi_document(operations: Iterable[Operation]) -> Schema:
     }
 
 
-def _describe(components: dict[str, Schema], schema_of: Mapping[type[Struct], Schema]) -> None:
-    """Add the docs of the fields to the schemas of classes."""
-    seen: set[type[Struct]] = set()
-    waiting = list(schema_of)
-    while waiting:
-        kind = waiting.pop()
-        if kind in seen or not issubclass(kind, Struct):
-            continue
-        seen.add(kind)
-        info = msgspec.inspect.type_info(kind)
-        waiting += _structs_in(info)
-        schema = components.get(kind.__name__)
-        if schema is None:
-            continue
-        schema["description"] = first_paragraph(kind)
-        docs = field_docs(kind)
-        for each in msgspec.structs.fields(kind):
-            described = schema.get("properties", {}).get(each.encode_name)
-            if described is not None and each.name in docs:
-                described["description"] = docs[each.name]
-
-
-def _structs_in(info: object) -> list[type[Struct]]:
-    """Return the classes in the fields of a class."""
-    found: list[type[Struct]] = []
-    waiting = [each.type for each in getattr(info, "fields", ())]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, msgspec.inspect.StructType):
-            found.append(part.cls)
-        for name in ("types", "item_types"):
-            waiting += getattr(part, name, ())
-        waiting += [
-            inner
-            for name in ("item_type", "key_type", "value_type")
-            if (inner := getattr(part, name, None)) is not None
-        ]
-    return found
+def _describe(components: Mapping[str, Schema], kind: type[Struct]) -> None:
+    """Add its docs to the schema of a class, and to those of the classes in its fields."""
+    schema = components[kind.__name__]
+    if "description" in schema:
+        return
+    schema["description"] = first_paragraph(kind)
+    docs = field_docs(kind)
+    for each in msgspec.structs.fields(kind):
+        if each.name in docs:
+            schema["properties"][each.encode_name]["description"] = docs[each.name]
+        for inner in structs_in(each.type):
+            _describe(components, inner)
 
 
 def _operation(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Schema:
