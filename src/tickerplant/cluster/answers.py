@@ -66,7 +66,7 @@ class EdgeAnswers:
         self.start_outage, self.end_outage = node.start_outage, node.end_outage
         self.end_streams = node.end_streams
         server.readiness.measure(lambda: plant_samples(node))
-        server.edges = self
+        server.plane.edges = self
         server.faults.subscribe(self._pass_faults_on)
 
     @property

@@ -6,6 +6,7 @@ plant instead, and is answered later.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
@@ -18,7 +19,7 @@ from tickerplant.protocol.keepalive import Keepalive, SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.target import ApiTarget
-from tickerplant.server.query_service import ForwardedRequests, QueryService
+from tickerplant.server.query_service import QueryService
 
 Reply: TypeAlias = Callable[[Iterable[Action]], object]
 """Takes what is to be done on a connection for a request that was answered later."""
@@ -89,27 +90,13 @@ class Backend(Protocol):
     """What decides about connections, and answers the requests of the WebSocket API."""
 
     def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
-        """Count an attempt to connect, and call `decide` with the decision, now or later.
-
-        Args:
-            attempt: Who wants to connect where.
-            now_ms: The time on the connection clock.
-            decide: Takes the decision.
-        """
+        """Count an attempt to connect, and call `decide` with the decision, now or later."""
         ...
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
     ) -> ApiRequests:
-        """Return the requests of a new WebSocket API connection.
-
-        Args:
-            target: The target of its URL.
-            address: The client.
-            admission: The decision about the connection.
-            now_ms: The time on the connection clock.
-            reply: Takes the replies to requests that are answered later.
-        """
+        """Return the requests of a new WebSocket API connection."""
         ...
 
 
@@ -151,13 +138,7 @@ class LocalBackend:
 
 
 class LocalApiRequests:
-    """Requests that are answered at once; forwarded ones get their reply later.
-
-    Args:
-        session: Answers them.
-        queries: Forwards.
-        reply: Takes the replies to forwarded requests.
-    """
+    """Requests that are answered at once; forwarded ones get their reply later."""
 
     is_full = False
 
@@ -167,16 +148,17 @@ class LocalApiRequests:
         self._session = session
         self._queries = queries
         self._reply = reply
-        self._forwarded: ForwardedRequests | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
+        """Forwarded requests without a response; the session bounds their number."""
 
     def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
         """Answer one request; return what is to be done at once."""
         actions = self._session.receive_text(text, now_ms)
         match actions:
             case [Forward() as forward]:
-                if self._forwarded is None:
-                    self._forwarded = ForwardedRequests(self._queries)
-                self._forwarded.start(forward, self._answered)
+                waiting = asyncio.create_task(self._forward(forward))
+                self._waiting.add(waiting)
+                waiting.add_done_callback(self._waiting.discard)
                 return []
         return actions
 
@@ -186,8 +168,14 @@ class LocalApiRequests:
 
     def cancel(self) -> None:
         """Wait for no forwarded request any more."""
-        if self._forwarded is not None:
-            self._forwarded.cancel()
+        for waiting in self._waiting:
+            waiting.cancel()
 
-    def _answered(self, forward: Forward, outcome: bytes | RequestError) -> None:
-        self._reply(self._session.answered(forward, outcome))
+    async def _forward(self, request: Forward) -> None:
+        try:
+            outcome: bytes | RequestError = await self._queries.forward(
+                request.query, request.params
+            )
+        except RequestError as error:
+            outcome = error
+        self._reply(self._session.answered(request, outcome))

@@ -245,10 +245,6 @@ class EndedConnection(Struct, frozen=True, kw_only=True):
     ended it.  None if its client did."""
 
 
-def _no_market() -> None:
-    """Return None: market time is not known."""
-
-
 class Endpoint:
     """One venue's port: its hub, queries, limits, counters and open connections.
 
@@ -310,7 +306,7 @@ class Endpoint:
         """The last connections that were closed, the latest last."""
         self.ended: deque[EndedConnection] = deque(maxlen=MAX_CLOSED)
         """The same where market time is known."""
-        self.market_ms: Callable[[], int | None] = _no_market
+        self.market_ms: Callable[[], int | None] = lambda: None
         """Returns market time; None where it is not known, as at an edge."""
         self._date = (0, "")
         """The second that was written last as a date, and the date."""
@@ -359,11 +355,8 @@ class Endpoint:
     def left(self, connection: Connection, reason: str, followers: int | None = None) -> None:
         """Count a connection that was open until now, and why it ended.
 
-        Args:
-            connection: The connection.
-            reason: Why it ended.
-            followers: How many connections had been opened when the server ended it; None if its
-                client did.
+        `followers` are the connections that had been opened when the server ended it; None if its client
+        did.
         """
         opening = self.connections.pop(connection)
         market_ms, names = self.market_ms(), connection.names

@@ -370,16 +370,7 @@ TRUTH_ROWS = (
 
 
 class PlantCollector(Collector):
-    """Reads the counters of a plant, of what is charged to clients, and of the ports.
-
-    Args:
-        plant: The plant.
-        ports: Reads the counters of the ports.
-        rate_limiters: Charge the requests of clients.
-        readiness: The state of the source.
-        complaints: Take the faults of the source.
-        truth: Keeps what was; None if nothing does.
-    """
+    """Reads the counters of a plant, of what is charged to clients, and of the ports."""
 
     def __init__(
         self,
@@ -493,12 +484,7 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
 
 
 class WholeCollector(Collector):
-    """The metrics of a plant and of its edges, with a label `worker`.
-
-    Args:
-        own: The metrics of the plant's process.
-        edges: The metrics of each edge, with its name.
-    """
+    """The metrics of a plant and of its edges, with a label `worker`."""
 
     def __init__(self, own: Collector, edges: Iterable[tuple[str, Iterable[Metric]]]) -> None:
         self._own = own

@@ -95,13 +95,7 @@ class Place(TypedDict, total=False):
 
 
 class Ports:
-    """What serves at ports; between `start` and `stop`, `urls` has their addresses.
-
-    Args:
-        endpoints: The ports, one per venue that is served.
-        place: Where they are.
-        faults: What goes wrong on demand.
-    """
+    """What serves at ports; between `start` and `stop`, `urls` has their addresses."""
 
     def __init__(self, endpoints: Sequence[Endpoint], place: Place, faults: FaultRunner) -> None:
         self.endpoints = tuple(endpoints)

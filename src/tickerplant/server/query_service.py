@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -12,15 +12,11 @@ from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
 from tickerplant.profile import Profile
-from tickerplant.protocol.actions import Forward
 from tickerplant.protocol.client_requests import disconnected, unknown_error
 from tickerplant.queries import find_method
 from tickerplant.queries.account_requests import AccountRequest, find_account_method
 from tickerplant.queries.query import Query
 from tickerplant.server.slices import Slices
-
-Reply: TypeAlias = Callable[[Forward, bytes | RequestError], object]
-"""Takes a forwarded request and its outcome: the response as JSON, or an error."""
 
 
 class Forwarder(Protocol):
@@ -177,31 +173,3 @@ def _is_cancelled() -> bool:
     """Whether the current task is cancelled, and not only what it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-class ForwardedRequests:
-    """The forwarded requests of one connection that wait for a response."""
-
-    def __init__(self, queries: QueryService) -> None:
-        self._queries = queries
-        self._waiting: set[asyncio.Task[None]] = set()
-
-    def start(self, request: Forward, reply: Reply) -> None:
-        """Forward a request, and call `reply` with its outcome; the session bounds their number."""
-        waiting = asyncio.create_task(self._wait(request, reply))
-        self._waiting.add(waiting)
-        waiting.add_done_callback(self._waiting.discard)
-
-    def cancel(self) -> None:
-        """Stop waiting: the connection is gone."""
-        for waiting in self._waiting:
-            waiting.cancel()
-
-    async def _wait(self, request: Forward, reply: Reply) -> None:
-        try:
-            outcome: bytes | RequestError = await self._queries.forward(
-                request.query, request.params
-            )
-        except RequestError as error:
-            outcome = error
-        reply(request, outcome)

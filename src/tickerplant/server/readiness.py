@@ -48,13 +48,15 @@ class Readiness:
     """The state of the source, which keeps it up to date."""
 
     def __init__(self) -> None:
-        self._is_ready = False
-        self._reason = "starting"
+        self.is_ready = False
+        """Whether clients should come here."""
+        self.reason = "starting"
+        """Why it is not ready, or what it is doing, in one line."""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
         self.skipped: Callable[[], Mapping[str, int]] = dict
         """Returns how many messages the source could not use so far, by reason."""
-        self.late_ns: Callable[[], int | None] = _no_pace
+        self.late_ns: Callable[[], int | None] = lambda: None
         """Returns how late, in ns, is what the source publishes now; None if it keeps no pace."""
         self.event_to_publish = Histogram()
         """How late the source published, one count for the first event of a slice."""
@@ -68,16 +70,6 @@ class Readiness:
         self._measures: list[Callable[[], Iterable[Sample]]] = []
         self.on_start: Callable[[], object] | None = None
         """Called once, when the source begins: it is ready, and waits for nothing."""
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether clients should come here."""
-        return self._is_ready
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready, or what it is doing, in one line."""
-        return self._reason
 
     @property
     def warnings(self) -> list[str]:
@@ -108,8 +100,7 @@ class Readiness:
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Set whether the source is running, and why not."""
-        self._is_ready = is_ready
-        self._reason = reason
+        self.is_ready, self.reason = is_ready, reason
         if is_ready and not reason and self.on_start is not None:
             on_start, self.on_start = self.on_start, None
             on_start()
@@ -144,8 +135,3 @@ class Readiness:
     def samples(self) -> Iterator[Sample]:
         """The current samples of the source."""
         return chain.from_iterable(samples() for samples in self._measures)
-
-
-def _no_pace() -> int | None:
-    """Return None: nothing is due at a time."""
-    return None

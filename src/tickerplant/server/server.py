@@ -38,7 +38,6 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import (
     PLANT,
-    Edges,
     NodeRow,
     NodesPage,
     ReadyState,
@@ -191,7 +190,7 @@ class Server(Ports):
             profile_name=plant.profile.name,
             shared_budget=plant.profile.shared_budget,
             ready=self.ready_state,
-            metrics=lambda: metrics_text(self.registry, self.edges),
+            metrics=lambda: metrics_text(self.registry, self.plane.edges),
             nodes=self.nodes,
             faults=self.faults,
             steering=steering,
@@ -232,15 +231,6 @@ class Server(Ports):
         plane.origin, plane.sources = origin, sources
 
     @property
-    def edges(self) -> Edges | None:
-        """The processes on the bus that have clients of this plant; None if it serves alone."""
-        return self.plane.edges
-
-    @edges.setter
-    def edges(self, edges: Edges) -> None:
-        self.plane.edges = edges
-
-    @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
         return super().urls or self.shared_urls
@@ -248,7 +238,7 @@ class Server(Ports):
     @property
     def totals(self) -> Totals:
         """What was served so far, by edges too."""
-        own, edges = self._own_totals, self.edges
+        own, edges = self._own_totals, self.plane.edges
         return own if edges is None else own + edges.totals
 
     @property
@@ -271,8 +261,8 @@ class Server(Ports):
         """
         for endpoint in self.endpoints:
             endpoint.end_streams(reason)
-        if self.edges is not None:
-            self.edges.end_streams(reason)
+        if self.plane.edges is not None:
+            self.plane.edges.end_streams(reason)
 
     def start_outage(
         self,
@@ -295,18 +285,18 @@ class Server(Ports):
         """
         lost = None if names is None else tuple(names)
         self.endpoint(venue_name).start_outage(lost, reason, close_reason)
-        if self.edges is not None:
-            self.edges.start_outage(venue_name, lost, reason)
+        if self.plane.edges is not None:
+            self.plane.edges.start_outage(venue_name, lost, reason)
 
     def end_outage(self, venue_name: str) -> None:
         """Accept stream connections of a venue again, at edges too."""
         self.endpoint(venue_name).end_outage()
-        if self.edges is not None:
-            self.edges.end_outage(venue_name)
+        if self.plane.edges is not None:
+            self.plane.edges.end_outage(venue_name)
 
     def ready_state(self) -> ReadyState:
         """Return whether the market is served, by this process or by edges."""
-        return ready_state(self.readiness, self.edges, listens=self._listens)
+        return ready_state(self.readiness, self.plane.edges, listens=self._listens)
 
     def node(self, name: str) -> NodeRow:
         """Return the row of this process on the page of nodes."""
@@ -328,7 +318,7 @@ class Server(Ports):
 
     def nodes(self) -> NodesPage:
         """Return the processes that serve the market."""
-        plant, edges = self.node(PLANT), self.edges
+        plant, edges = self.node(PLANT), self.plane.edges
         if edges is None:
             return NodesPage(plant=plant, edges=[], bus=None)
         return NodesPage(plant=plant, edges=edges.rows(), bus=edges.bus())

@@ -102,16 +102,7 @@ def totals_lines(
     *,
     as_json: bool,
 ) -> list[str]:
-    """Return what was served, as text or as one line of JSON.
-
-    Args:
-        totals: What was served.
-        events: The events of the market; None at an edge, which has none.
-        seconds: How long it was served.
-        ended: Why it ended.
-        recorded: What was recorded, one sentence each.
-        as_json: Whether the line is JSON; see `Totals`.
-    """
+    """Return what was served, as text or as one line of JSON."""
     if not as_json:
         return [totals_text(totals, events, seconds), *recorded]
     line = Totals(
@@ -189,13 +180,7 @@ def _shown(path: Path) -> str:
 
 
 def totals_text(totals: ServerTotals, events: int | None, seconds: float) -> str:
-    """Return the last line: what was served, and for how long.
-
-    Args:
-        totals: What was served.
-        events: The events of the market; None at an edge, which has none.
-        seconds: How long it was served.
-    """
+    """Return the last line: what was served, and for how long."""
     served = f"{count_text(totals.messages, 'message')}, {count_text(totals.sent_bytes, 'byte')}"
     source = "" if events is None else f" from {count_text(events, 'event')}"
     clients = count_text(totals.connections, "connection")

@@ -29,28 +29,20 @@ LISTED_ELSEWHERE = {"stop": "library", "release": "kinds"}
 class Action(NamedTuple):
     """One thing that can be done with a running server."""
 
-    name: str
-    usage: str
-    """What follows the name: a word in brackets may be left out, dots end what may be repeated."""
+    text: str
+    """Its name and what follows: a word in brackets may be left out, dots end what may be repeated."""
     doc: str
     run: Callable[..., Page]
     """Takes the client and the words after the name; returns the answer of the server."""
 
-    @property
-    def text(self) -> str:
-        """Its name and what follows."""
-        return f"{self.name} {self.usage}".strip()
-
-    @property
-    def least(self) -> int:
-        """How many words have to follow the name."""
-        return sum(not word.startswith("[") for word in self.usage.split())
-
-    @property
-    def most(self) -> float:
-        """How many words may follow the name."""
-        is_any = "..." in self.usage or "=" in self.usage
-        return float("inf") if is_any else len(self.usage.split())
+    def check(self, given: Sequence[str]) -> None:
+        """Raise ConfigError if more or less has to follow."""
+        name, *words = self.text.split()
+        if len(given) < sum(not word.startswith("[") for word in words):
+            raise ConfigError(words[0], None, f"tickerplant control {self.text}")
+        repeats = "..." in self.text or "=" in self.text
+        if len(given) > len(words) and not repeats:
+            raise ConfigError(name, given[len(words)], f"tickerplant control {self.text}")
 
 
 def control(settings: ControlSettings, name: str, given: Sequence[str]) -> int:
@@ -92,20 +84,12 @@ def _action(name: str, given: Sequence[str]) -> Action:
     action = ACTIONS.get(name)
     if action is None:
         raise ConfigError("ACTION", name, one_of(name, ACTIONS))
-    if len(given) < action.least:
-        raise ConfigError(action.usage.split()[0], None, f"tickerplant control {action.text}")
-    if len(given) > action.most:
-        raise ConfigError(name, given[int(action.most)], f"tickerplant control {action.text}")
+    action.check(given)
     return action
 
 
 def page_lines(page: Mapping[str, Any], width: int | None) -> Iterator[str]:
-    """Yield an answer as lines: its values, and a table of each list of objects.
-
-    Args:
-        page: The answer.
-        width: The columns of the terminal; None if it is none.
-    """
+    """Yield an answer as lines: its values, and a table of each list of objects."""
     values = {name: value for name, value in page.items() if not _is_rows(value)}
     longest = max(map(len, values), default=0)
     for name, value in values.items():
@@ -204,82 +188,65 @@ def _lever(client: ControlClient, name: str, *words: str) -> Page:
 
 _ROWS = (
     Action(
-        "clock",
-        "[speed=NUMBER] [paused=true|false]",
+        "clock [speed=NUMBER] [paused=true|false]",
         "Print the clock of the market, or set it.",
         _clock,
     ),
-    Action("pause", "", "Pause the market.", lambda client: client.set_clock(paused=True)),
-    Action("resume", "", "Let the market go on.", lambda client: client.set_clock(paused=False)),
+    Action("pause", "Pause the market.", lambda client: client.set_clock(paused=True)),
+    Action("resume", "Let the market go on.", lambda client: client.set_clock(paused=False)),
     Action(
-        "step",
-        "DURATION",
+        "step DURATION",
         "Advance a paused market by market time, such as 10s; wait until that is done.",
         ControlClient.step,
     ),
     Action(
-        "settle",
-        "[DURATION]",
+        "settle [DURATION]",
         "Wait until all clients have read what was sent to them, at most 10s or as given.",
         _settle,
     ),
     Action(
-        "seek",
-        "TIME",
+        "seek TIME",
         "Go on at a time, at an offset such as +10m or, in a replay, -10s, or in a simulation at now.",
         lambda client, time: client.set_clock(seek=time),
     ),
     Action(
         "coverage",
-        "",
         "Print what the recordings of a replay cover, and where messages are missing.",
         ControlClient.coverage,
     ),
     Action(
-        "faults",
-        "",
-        "List the faults that are on, and how often each happened.",
-        ControlClient.faults,
+        "faults", "List the faults that are on, and how often each happened.", ControlClient.faults
     ),
     Action(
-        "fault",
-        "KIND[=VALUE] [KEY=VALUE]...",
+        "fault KIND[=VALUE] [KEY=VALUE]...",
         "Turn a fault on: its kind, parameters, aim and window, such as drop=0.1 stream=*@depth.",
         lambda client, *words: client.add_fault({"text": " ".join(words)}),
     ),
-    Action("clear", "[ID]", "Turn a fault off, or all of them.", ControlClient.remove_fault),
+    Action("clear [ID]", "Turn a fault off, or all of them.", ControlClient.remove_fault),
     Action(
         "scenarios",
-        "",
         "List the scenarios that were started, and the library.",
         ControlClient.scenarios,
     ),
+    Action("scenario NAME|FILE.toml", "Start a scenario of the library or of a file.", _scenario),
+    Action("stop [ID]", "Stop a scenario, or all of them.", ControlClient.stop_scenario),
     Action(
-        "scenario", "NAME|FILE.toml", "Start a scenario of the library or of a file.", _scenario
-    ),
-    Action("stop", "[ID]", "Stop a scenario, or all of them.", ControlClient.stop_scenario),
-    Action(
-        "levers",
-        "",
-        "List the levers that are pulled, and those that there are.",
-        ControlClient.levers,
+        "levers", "List the levers that are pulled, and those that there are.", ControlClient.levers
     ),
     Action(
-        "lever",
-        "NAME [KEY=VALUE]...",
+        "lever NAME [KEY=VALUE]...",
         "Pull a lever of a simulated market, such as shock move=-0.12 symbols=BTCUSDT.",
         _lever,
     ),
-    Action("release", "[ID]", "Release a lever, or all of them.", ControlClient.release_lever),
+    Action("release [ID]", "Release a lever, or all of them.", ControlClient.release_lever),
     Action(
         "connections",
-        "",
         "List the connections, and why the last ones were closed.",
         ControlClient.connections,
     ),
-    Action("close", "ID", "Close a connection.", ControlClient.close_connection),
-    Action("limits", "", "Print how close clients came to the limits.", ControlClient.limits),
-    Action("nodes", "", "List the processes that serve the market.", ControlClient.nodes),
+    Action("close ID", "Close a connection.", ControlClient.close_connection),
+    Action("limits", "Print how close clients came to the limits.", ControlClient.limits),
+    Action("nodes", "List the processes that serve the market.", ControlClient.nodes),
 )
-ACTIONS = {each.name: each for each in _ROWS}
+ACTIONS = {each.text.split()[0]: each for each in _ROWS}
 """What can be done, by name."""

@@ -74,11 +74,7 @@ class Route(Struct, frozen=True):
 
 
 class Router:
-    """Finds operations by path.
-
-    Args:
-        operations: The rows.
-    """
+    """Finds operations by path."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         by_path: dict[str, dict[str, Operation]] = {}

@@ -111,13 +111,7 @@ class ConnectionsPage(Struct, frozen=True, kw_only=True):
 
 
 def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> ConnectionsPage:
-    """Return the page of the connections of `endpoints`, with at most `limit` of them.
-
-    Args:
-        endpoints: The ports of this process.
-        limit: Most connections that are listed.
-        worker: What this process is called.
-    """
+    """Return the page of the connections of `endpoints`, with at most `limit` of them."""
     found = [(each, endpoint) for endpoint in endpoints for each in endpoint.connections]
     deliveries: Counter[str] = Counter()
     for endpoint in {endpoint for _, endpoint in found}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import Annotated, Any
 
 from msgspec import Struct
@@ -148,27 +148,6 @@ def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
     )
 
 
-def faults_page(
-    board: FaultBoard, at_edges: Mapping[str, int], hits: Mapping[str, int]
-) -> FaultsPage:
-    """Return the faults of a server.
-
-    Args:
-        board: Its rules.
-        at_edges: How often each kind has happened at edges.
-        hits: How often each rule has happened there, by its id.
-    """
-    counts = {**board.counts}
-    for name, number in at_edges.items():
-        counts[name] = counts.get(name, 0) + number
-    return FaultsPage(
-        seed=board.seed,
-        clock="market" if board.clock.is_market else "connection",
-        rules=[fault_rule(on, hits.get(on.id, 0)) for on in board],
-        counts=counts,
-    )
-
-
 def _board(plane: ControlPlane) -> FaultBoard:
     assert plane.faults is not None  # noqa: S101  # only an edge has none, and asks its plant
     return plane.faults
@@ -176,9 +155,17 @@ def _board(plane: ControlPlane) -> FaultBoard:
 
 def _page(plane: ControlPlane) -> FaultsPage:
     """Return the faults, counted here and at the edges."""
-    if plane.edges is None:
-        return faults_page(_board(plane), {}, {})
-    return faults_page(_board(plane), plane.edges.fault_counts(), plane.edges.fault_hits())
+    board, edges = _board(plane), plane.edges
+    counts, hits = Counter(board.counts), Counter[str]()
+    if edges is not None:
+        counts.update(edges.fault_counts())
+        hits.update(edges.fault_hits())
+    return FaultsPage(
+        seed=board.seed,
+        clock="market" if board.clock.is_market else "connection",
+        rules=[fault_rule(on, hits[on.id]) for on in board],
+        counts=counts,
+    )
 
 
 def _body() -> Schema:

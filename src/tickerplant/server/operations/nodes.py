@@ -145,13 +145,7 @@ def ready_response(state: ReadyState) -> Response:
 
 
 def ready_state(readiness: Readiness, edges: Edges | None, *, listens: bool) -> ReadyState:
-    """Return whether a market is served.
-
-    Args:
-        readiness: The state of the source.
-        edges: The edges; None if the plant serves alone.
-        listens: Whether the plant has ports of its own.
-    """
+    """Return whether a market is served."""
     is_ready, reason = readiness.is_ready, readiness.reason
     if edges is None:
         return ReadyState(ready=is_ready, reason=reason, warnings=readiness.warnings)

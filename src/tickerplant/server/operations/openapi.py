@@ -39,8 +39,9 @@ def openapi_document(operations: Iterable[Operation]) -> Schema:
     kinds[Problem] = None
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     schema_of = dict(zip(kinds, schemas, strict=True))
+    seen: set[type[Struct]] = set()
     for kind in kinds:
-        _describe(components, kind)
+        _describe(components, kind, seen)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schema_of)
@@ -77,18 +78,19 @@ def openapi_document(operations: Iterable[Operation]) -> Schema:
     }
 
 
-def _describe(components: Mapping[str, Schema], kind: type[Struct]) -> None:
+def _describe(components: dict[str, Schema], kind: type[Struct], seen: set[type[Struct]]) -> None:
     """Add its docs to the schema of a class, and to those of the classes in its fields."""
-    schema = components[kind.__name__]
-    if "description" in schema:
+    if kind in seen:
         return
+    seen.add(kind)
+    schema = components[kind.__name__]
     schema["description"] = first_paragraph(kind)
     docs = field_docs(kind)
     for each in msgspec.structs.fields(kind):
         if each.name in docs:
             schema["properties"][each.encode_name]["description"] = docs[each.name]
         for inner in structs_in(each.type):
-            _describe(components, inner)
+            _describe(components, inner, seen)
 
 
 def _operation(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Schema:
