@@ -65,7 +65,8 @@ async def served(settings: Any, service: Service) -> AsyncIterator[Server]:
     for rule in settings.fault_rules:
         faults.add(rule)
     board = ScenarioBoard(faults.clock, faults, service.exchange)
-    server.offer(board, service.exchange, service.origin, {})
+    plane = server.plane
+    plane.scenarios, plane.exchange, plane.origin = board, service.exchange, service.origin
     prepare_scenarios(read_scenarios(settings.scenario), board, server.readiness)
     await server.start()
     try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TextIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -51,8 +51,11 @@ from tickerplant.sources.source import Readers
 from tickerplant.startup.launch import command_of
 from tickerplant.startup.process import allow_many_connections, freeze_objects, interruption, unless
 from tickerplant.startup.ready import Offer, announce, totals_lines
-from tickerplant.startup.tls import Tls, follow_hangups, tls_of
+from tickerplant.startup.tls import follow_hangups, tls_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+if TYPE_CHECKING:  # loads cryptography, only where TLS is served
+    from tickerplant.server.certificate import ServedCertificate
 
 WORKER = "tickerplant.cluster.program"
 """The module whose `main` is that of a worker."""
@@ -76,7 +79,7 @@ def _workers_of(
     settings: ListenSettings,
     bus: BusSettings,
     venues: Iterable[Venue],
-    tls: Tls | None,
+    tls: ServedCertificate | None,
     close_grace_ms: int,
     name: str,
 ) -> Workers:
@@ -114,7 +117,7 @@ class Cluster:
         plant: Plant,
         description: PlantDescription,
         server: Server,
-        tls: Tls | None,
+        tls: ServedCertificate | None,
     ) -> None:
         self.failure: asyncio.Task[None]
         """Runs while the plant is on the bus; its exception ends the program."""
@@ -223,7 +226,6 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     complaints, tls, interrupted = Complaints(), tls_of(settings), interruption()
     event_loop.report_faults(complaints)
     allow_many_connections()
-    certificate = tls.certificate if tls else None
     name, bus = socket.gethostname(), bus_settings(settings)
     node = _edge_node(settings, bus, complaints, name)
     said = await unless(interrupted, node.join())
@@ -238,7 +240,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         grace_ms = int(said.limits.get("close_grace_ms", LIMITS.close_grace_ms))
         serves = _workers_of(settings, bus, venues, tls, grace_ms, name)
     else:
-        serves = Served(settings, node, complaints, worker=name, tls=certificate)
+        serves = Served(settings, node, complaints, worker=name, tls=tls)
     await serves.start()
     follow_hangups(tls, settings)
     try:
@@ -263,7 +265,10 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
 
 
 def _offer(
-    serves: Served | Workers, hosts: Sequence[str], said: PlantDescription, tls: Tls | None
+    serves: Served | Workers,
+    hosts: Sequence[str],
+    said: PlantDescription,
+    tls: ServedCertificate | None,
 ) -> Offer:
     """Return what is served, and where."""
     notes = [] if said.limits.get("enforced", True) else [LIMITS_OFF]
@@ -338,7 +343,7 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         complaints,
         worker=task.name,
         is_beside_plant=task.is_beside_plant,
-        tls=tls.certificate if tls else None,
+        tls=tls,
         is_shared=True,
     )
     await served.start()

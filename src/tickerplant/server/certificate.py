@@ -102,7 +102,7 @@ class ServedCertificate:
         ConfigError: see `context_of`.
     """
 
-    def __init__(self, cert: str, key: str | None = None) -> None:
+    def __init__(self, cert: str, key: str | None = None, authority: str = "") -> None:
         self.context: ssl.SSLContext
         """Is used for new connections."""
         self.expires_s: float
@@ -111,7 +111,10 @@ class ServedCertificate:
         """How often it was replaced."""
         self.failures = 0
         """How often the files changed, or were to be read again, and could not be used."""
-        self._cert, self._key = cert, key
+        self.path, self.key = cert, key
+        """The file with the certificate, and that with its key, if it is another one."""
+        self.authority = authority
+        """The file that clients must trust, if the certificate is our own."""
         self._read: _Stamps = self._stamps()
         """The files as they were when they were last read."""
         self._seen = self._read
@@ -147,13 +150,13 @@ class ServedCertificate:
             logger().info(f"= the certificate was read again; it is valid until {until:%Y-%m-%d}")
 
     def _load(self) -> None:
-        context = context_of(self._cert, self._key)
-        self.expires_s = _first_of(self._cert).not_valid_after_utc.timestamp()
+        context = context_of(self.path, self.key)
+        self.expires_s = _first_of(self.path).not_valid_after_utc.timestamp()
         self.context = context
 
     def _stamps(self) -> _Stamps:
         """Return what differs when a file, or a link on the way to it, is replaced."""
-        return tuple(_stamp(path) for path in (self._cert, self._key) if path is not None)
+        return tuple(_stamp(path) for path in (self.path, self.key) if path is not None)
 
 
 def _stamp(path: str) -> _Stamp:

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol, Unpack
+from typing import Protocol, Unpack
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -35,7 +35,7 @@ from tickerplant.server.metrics import (
     process_registry,
 )
 from tickerplant.server.operations.catalogue import welcome_paths
-from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
+from tickerplant.server.operations.control_plane import ControlPlane, Steering
 from tickerplant.server.operations.nodes import (
     PLANT,
     NodeRow,
@@ -52,10 +52,6 @@ from tickerplant.server.totals import Totals
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue
-
-if TYPE_CHECKING:  # a server whose market is not simulated starts without them
-    from tickerplant.scenarios.board import ScenarioBoard
-    from tickerplant.simulation.exchange import SimulatedExchange
 
 
 class Remote(Protocol):
@@ -210,25 +206,6 @@ class Server(Ports):
                 endpoint.market_ms = lambda: plant.now_ms
             else:
                 endpoint.backend = remote.backend(endpoint)
-
-    def offer(
-        self,
-        scenarios: ScenarioBoard,
-        exchange: SimulatedExchange | None,
-        origin: Origin,
-        sources: Mapping[str, str],
-    ) -> None:
-        """Let the control plane tell what the market is, and change it.
-
-        Args:
-            scenarios: Starts scenarios.
-            exchange: The simulated exchange, whose levers may be pulled; None if there is none.
-            origin: What the market is.
-            sources: Where the messages of a relay come from, by venue name.
-        """
-        plane = self.plane
-        plane.scenarios, plane.exchange = scenarios, exchange
-        plane.origin, plane.sources = origin, sources
 
     @property
     def urls(self) -> dict[str, str]:

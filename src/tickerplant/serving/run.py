@@ -47,13 +47,14 @@ from tickerplant.startup.ready import (
     symbol_counts_of,
     totals_lines,
 )
-from tickerplant.startup.tls import Tls, follow_hangups, tls_of
+from tickerplant.startup.tls import follow_hangups, tls_of
 from tickerplant.suggestions import one_of
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, VENUES
 
-if TYPE_CHECKING:  # imports what only a bus needs
+if TYPE_CHECKING:  # import what only a bus or TLS needs
     from tickerplant.cluster.program import Cluster
+    from tickerplant.server.certificate import ServedCertificate
 
 TIMES_OF_WORKERS = (
     "Workers and edges have no market time: faults that happen by time differ between runs."
@@ -164,7 +165,7 @@ async def serve(
     server = Server(
         plant,
         host=settings.host,
-        tls=tls.certificate if tls else None,
+        tls=tls,
         trusted_proxies=settings.trusted_proxy,
         public_names=settings.public_name,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
@@ -186,7 +187,9 @@ async def serve(
         faults.add(rule)
     board = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
     sources = {venue.name: words.strip() for venue, words in (origins or {}).items()}
-    server.offer(board, service.exchange, service.origin, sources)
+    plane = server.plane
+    plane.scenarios, plane.exchange = board, service.exchange
+    plane.origin, plane.sources = service.origin, sources
     wanted = read_scenarios(settings.scenario) if scenarios is None else scenarios
     prepare_scenarios(wanted, board, server.readiness)
     event_loop.report_faults(server.complaints)
@@ -231,7 +234,7 @@ async def _drive(
     service: Service,
     server: Server,
     cluster: Cluster | None,
-    tls: Tls | None,
+    tls: ServedCertificate | None,
     interrupted: asyncio.Future[None],
 ) -> str:
     """Drive the plant until something ends it, and return what that was."""
@@ -279,7 +282,9 @@ def has_times(faults: Iterable[FaultOn]) -> bool:
     )
 
 
-def _offer(settings: ServeSettings, server: Server, service: Service, tls: Tls | None) -> Offer:
+def _offer(
+    settings: ServeSettings, server: Server, service: Service, tls: ServedCertificate | None
+) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]
     if not server.plane.token.is_needed and is_reached_from_elsewhere(server.urls):
@@ -309,7 +314,7 @@ def _offer(settings: ServeSettings, server: Server, service: Service, tls: Tls |
 
 
 def _cluster(
-    settings: ServeSettings, service: Service, server: Server, tls: Tls | None
+    settings: ServeSettings, service: Service, server: Server, tls: ServedCertificate | None
 ) -> Cluster | None:
     """Return what serves the plant in several processes; None if this process does it alone.
 

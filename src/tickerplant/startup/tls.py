@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from tickerplant.config.settings import ListenSettings
 from tickerplant.errors import ConfigError
 from tickerplant.startup.process import on_hangup
@@ -14,25 +12,13 @@ if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
 
 
-class Tls(Struct, frozen=True):
-    """The certificate of a server."""
-
-    certificate: ServedCertificate
-    path: str
-    """The file with the certificate."""
-    key: str | None = None
-    """The file with its key, if it is another one."""
-    authority: str = ""
-    """The file that clients must trust, if the certificate is our own."""
-
-
-def follow_hangups(tls: Tls | None, settings: ListenSettings) -> None:
+def follow_hangups(tls: ServedCertificate | None, settings: ListenSettings) -> None:
     """Let a SIGHUP read the certificate again, if this process has ports of TLS."""
     if tls is not None and not settings.workers:
-        on_hangup(tls.certificate.read_again)
+        on_hangup(tls.read_again)
 
 
-def tls_of(settings: ListenSettings) -> Tls | None:
+def tls_of(settings: ListenSettings) -> ServedCertificate | None:
     """Return the certificate to serve with; None to serve without TLS.
 
     Raises:
@@ -48,7 +34,6 @@ def tls_of(settings: ListenSettings) -> Tls | None:
     from tickerplant.server import certificate  # noqa: PLC0415  # loads cryptography, only when needed
 
     if cert is not None:
-        return Tls(certificate.ServedCertificate(cert, key), cert, key)
+        return certificate.ServedCertificate(cert, key)
     own = certificate.own_certificate(certificate.own_folder(), settings.host)
-    served = certificate.ServedCertificate(str(own.server))
-    return Tls(served, str(own.server), authority=str(own.authority))
+    return certificate.ServedCertificate(str(own.server), authority=str(own.authority))
