@@ -245,13 +245,6 @@ def test_carriage_returns_are_not_part_of_a_message(tmp_path: Path) -> None:
     assert lines_of(path) == messages(3)
 
 
-def test_several_compressed_parts_in_one_file_are_one_recording(tmp_path: Path) -> None:
-    lines = messages(400)
-    for compress in (gzip.compress, zstandard.ZstdCompressor().compress):
-        parts = compress(text_of(lines[:150])) + compress(text_of(lines[150:]))
-        assert lines_of(written(tmp_path / "r", parts)) == lines
-
-
 def test_a_last_line_without_newline_is_read_if_it_is_complete(tmp_path: Path) -> None:
     reports: list[Damage] = []
     path = written(tmp_path / "r", text_of(messages(3))[:-1])
@@ -322,12 +315,6 @@ def test_a_line_from_after_all_time_is_skipped_and_those_behind_it_are_not(tmp_p
     assert lines_of(path, reports) == messages(2), "expected the lines around it, at their times"
     assert [reported.line for reported in reports] == [2]
     assert "17723232000000000001" in reports[0].reason
-
-
-def test_receive_times_never_go_back(tmp_path: Path) -> None:
-    times = [START_NS + 5, START_NS + 3, START_NS + 9]
-    path = written(tmp_path / "r", b"".join(b"%d {}\n" % time for time in times))
-    assert [time - START_NS for time, _ in lines_of(path)] == [5, 5, 9]
 
 
 @pytest.mark.parametrize(

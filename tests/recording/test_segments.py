@@ -70,12 +70,6 @@ def read(path: str, start_ns: int = 0) -> tuple[list[Line], list[Damage]]:
     return lines, reports
 
 
-def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
-    lines = messages(95)
-    path = recording(tmp_path, blocks(lines[:50]), blocks(lines[50:]))
-    assert read(path) == (lines, [])
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary().map(lambda raw: raw.replace(b"\n", b"\r")), min_size=1))
 def test_messages_of_any_bytes_are_read_as_they_were_written(
@@ -211,11 +205,6 @@ def test_one_segment_is_a_recording(tmp_path: Path) -> None:
     [segment] = segment_paths(path)
     [file] = recorded_files([str(segment)])
     assert list(chain.from_iterable(file.batches())) == lines
-
-
-def test_an_empty_folder_is_not_a_recording(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="neither a manifest nor a segment"):
-        recorded_files([str(tmp_path)])
 
 
 def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
