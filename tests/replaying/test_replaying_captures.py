@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from played import SNAPSHOT, START_MS, Replay, depth, trade
 
-from tickerplant.replaying.scan import SCANNED_LINES, scan
+from tickerplant.replaying.scan import scan
 
 LISTED = (
     b'{"serverTime":1,"symbols":[%b,{"symbol":"NEVERUSDT"},{"symbol":"BTCUSDT_X"}]}'
@@ -86,16 +86,3 @@ def test_requested_symbols_without_messages_in_a_capture_are_reported(tmp_path: 
         "their streams are silent"
     )
     assert "NEVERUSDT" not in "".join(replay.readiness.warnings), "it is listed, as all are"
-
-
-@pytest.mark.heavy
-def test_the_warning_for_a_long_file_says_how_much_was_scanned(tmp_path: Path) -> None:
-    path = capture(tmp_path / "c")
-    (received,) = path.glob("*.ws.*")
-    text = received.read_bytes().replace(b"=btcusdt@depth", b"=btcusdt@depth/xrpusdt@trade")
-    last = text.splitlines(keepends=True)[-1]
-    received.write_bytes(text + last * SCANNED_LINES)
-    replay = Replay([path], {"usdm": ["btcusdt@depth5@100ms"]})
-    replay.run()
-    [warning] = [each for each in replay.readiness.warnings if "no message" in each]
-    assert "no message was recorded among the first 20,000 of a file: " in warning

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,6 @@ GOLDENS = Path(__file__).parent.parent / "goldens"
 SHIFT_MS = 123_456_789
 LEFT_ALONE = {"dt", "ot", "f", "L"}
 """Times of a contract's life, and ids that candles of prices have, which are about as large."""
-TIMES: Mapping[str, set[str]] = {
-    "kline": {"E", "t", "T"},
-    "24hrTicker": {"E", "O", "C"},
-    "trade": {"E", "T"},
-}
 
 
 def messages() -> list[bytes]:
@@ -66,15 +60,6 @@ def test_of_every_message_the_times_are_shifted_and_nothing_else(raw: bytes) -> 
     assert {each for found in differences.values() for each in found} <= {SHIFT_MS}
     near_ms = int(re.findall(rb'"E":\s?(\d+)', raw)[0])
     assert set(differences) == times(before, near_ms) - LEFT_ALONE
-
-
-@pytest.mark.parametrize("kind", sorted(TIMES))
-def test_the_keys_of_times_are_those_of_the_kind(kind: str) -> None:
-    found = [raw for raw in messages() if re.search(rb'"e":\s?"%b"' % kind.encode(), raw)]
-    assert found, f"there is a golden {kind}"
-    for raw in found:
-        differences = changed(json.loads(raw), json.loads(shift_times(raw, SHIFT_MS)))
-        assert set(differences) == TIMES[kind]
 
 
 def test_ids_stay_though_they_look_like_times() -> None:

@@ -90,29 +90,6 @@ def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) ->
     assert states == {"over", "warming up", "paused"}
 
 
-@pytest.mark.heavy
-def test_a_seek_during_another_search_replaces_it(large: Path) -> None:
-    replay = Replay(
-        [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), keeps_running=True
-    )
-
-    async def visit() -> None:
-        while replay.source.state().state != "over":  # noqa: ASYNC110  # it counts turns
-            await asyncio.sleep(0)
-        seek = replay.source.steer
-        first = asyncio.create_task(seek({"seek": (START_MS + TRADES - 1) * NS, "paused": True}))
-        for _ in range(9):
-            await asyncio.sleep(0)
-        assert replay.source.state().state == "warming up"
-        second = asyncio.create_task(seek({"seek": (START_MS + 3) * NS}))
-        while replay.source.state().state != "paused":  # noqa: ASYNC110  # it counts turns
-            await asyncio.sleep(0)
-        assert replay.source.state().received_ns == (START_MS + 3) * NS
-        await asyncio.gather(first, second)
-
-    replay.run_with(visit, slow_machine)
-
-
 @pytest.fixture
 def sparse(tmp_path: Path) -> Path:
     """A message a year."""
