@@ -165,6 +165,7 @@ def test_the_program_of_the_package_runs() -> None:
 
 SOCKETS = ("aiohttp", "asyncio", "picows", "websockets")
 HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", "yarl")
+TAPE = str(ROOT / "tests" / "goldens" / "recordings" / "format-1")
 """What the client and the command line do without until they use it."""
 
 
@@ -179,6 +180,7 @@ HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", 
         ),
         ("import tickerplant; tickerplant.connect; tickerplant.messages", HEAVY),
         ("import tickerplant; tickerplant.blocking.connect('usdm')", HEAVY),
+        (f"import tickerplant; assert [*tickerplant.open_recording({TAPE!r})]", HEAVY),
         ("import tickerplant.cli", HEAVY),
         ("import tickerplant.watching.ask, tickerplant.watching.watch", HEAVY),
     ],

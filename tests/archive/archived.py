@@ -38,7 +38,6 @@ TRADE = {
     "m": True,
 }
 GOLDENS = Path(__file__).parents[1] / "goldens" / "streams"
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def line_of(stream: str, payload: object, received_ns: int = START_NS) -> Line:

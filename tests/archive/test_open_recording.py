@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
@@ -23,7 +21,6 @@ from archived import (
     line_of,
     recording,
 )
-from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.errors import ConfigError, RecordingError
@@ -414,17 +411,6 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert "average_price" in table.column_names
     assert opened.polars("klines").height == 0
     assert "klines" in opened.tables
-
-
-@pytest.mark.sockets
-def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
-    path = recording(tmp_path, trades(3))
-    program = (
-        "import sys, tickerplant\n"
-        f"assert len(list(tickerplant.open_recording({path!r}))) == 3\n"
-        "assert 'pyarrow' not in sys.modules and 'pandas' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)  # noqa: S603  # ours
 
 
 def test_a_recording_has_a_repr_before_it_is_read(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,26 +12,17 @@ from archived import START_NS, TRADE, line_file, line_of, recording
 from book_model import SYMBOL, TrueBook, within
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stage import listen, sent_to
 
 from tickerplant import BookState, open_recording
-from tickerplant.events import BookSnapshot
 from tickerplant.feed.order_book import OrderBook
-from tickerplant.instrument import Instrument
-from tickerplant.messages import BookTicker, DepthSnapshot, DepthUpdate, Trade
+from tickerplant.messages import DepthSnapshot, DepthUpdate, Trade
 from tickerplant.messages.book import requested_levels
-from tickerplant.plant import Plant
-from tickerplant.profile import CURRENT
-from tickerplant.raw_events import level_texts
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest_entries import (
     MANIFEST,
     SnapshotRecorded,
     encode_entry,
 )
-from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import open_market
 
 STREAM = "btcusdt@depth@100ms"
 SLOWER = "btcusdt@depth@500ms"
@@ -375,65 +365,6 @@ def test_each_book_equals_the_true_one_whatever_is_missing(
                 assert message.final_update_id == book.update_id  # type: ignore[attr-defined]
         read += 1
     assert read == len(is_complete)
-
-
-@pytest.mark.heavy
-def test_the_best_prices_are_those_of_book_ticker_at_equal_ids(tmp_path: Path) -> None:
-    tickers: dict[tuple[str, int], Sequence[str]] = {}
-    compared = 0
-    for message, books in open_recording(_simulated(tmp_path)).with_books():
-        if isinstance(message, BookTicker):
-            tickers[message.symbol, message.update_id] = (
-                *(message.bid_price, message.bid_quantity),
-                *(message.ask_price, message.ask_quantity),
-            )
-        book = books[message.symbol]
-        assert book.is_live, book.reason
-        found = tickers.get((message.symbol, book.update_id))
-        if found is not None:
-            assert book.best_bid is not None
-            assert book.best_ask is not None
-            assert (*book.best_bid, *book.best_ask) == found
-            compared += 1
-    assert compared > 200
-
-
-def _simulated(folder: Path) -> str:
-    """Record best prices and depth updates of a simulated market, with its first snapshots."""
-    start_ms = START_NS // 1_000_000
-    listed = instruments(start_ms, ["BTCUSDT", "ETHUSDT"])
-    exchange = SimulatedExchange(listed, 11, start_ms, intensity=2.0)
-    plant = Plant(listed, start_ms=start_ms, profile=CURRENT, reserved_snapshot_ids=True)
-    open_market(plant, exchange)
-    lines: list[Line] = []
-    listeners = {}
-    for instrument in listed:
-        symbol = instrument.symbol
-        lines.append(_snapshot(exchange, instrument))
-        for topic in ("bookTicker", "depth@100ms"):
-            name = f"{symbol.lower()}@{topic}"
-            listeners[name] = listen(plant, name, "usdm")
-    while exchange.next_time_ms <= start_ms + 2_500:
-        time_ms, events = exchange.step()
-        plant.advance(time_ms)
-        for event in events:
-            plant.publish(event)
-        for name, listener in listeners.items():
-            for payload in sent_to(plant, listener):
-                lines.append(line_of(name, payload, START_NS + len(lines)))
-    return recording(folder / "simulated", lines)
-
-
-def _snapshot(exchange: SimulatedExchange, instrument: Instrument) -> Line:
-    opening = exchange.opening(instrument.symbol)
-    (book,) = [each for each in opening if isinstance(each, BookSnapshot)]
-    body = {
-        "lastUpdateId": book.last_update_id,
-        "bids": level_texts(instrument, book.bids),
-        "asks": level_texts(instrument, book.asks),
-    }
-    address = f"http://127.0.0.1/fapi/v1/depth?symbol={instrument.symbol}&limit=1000"
-    return START_NS, f"{address} ".encode() + msgspec.json.encode(body)
 
 
 def test_a_selection_may_end_where_a_block_begins(tmp_path: Path) -> None:
