@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from loopback import looped_on_sockets
 from one_loop import in_one_loop, tape
 from programs import PATIENCE_S
 
@@ -22,7 +18,6 @@ from tickerplant import blocking
 from tickerplant.client import lockstep
 
 TRADES, QUOTES, OTHERS = "btcusdt@trade", "btcusdt@bookTicker", "ethusdt@trade"
-EXAMPLE = Path(__file__).parents[2] / "examples" / "one_strategy.py"
 
 Line: TypeAlias = tuple[int, str, str]
 """The id of a trade, the best bid and the best ask as of it."""
@@ -117,23 +112,18 @@ async def test_a_replay_shows_each_trade_with_the_book_that_the_recording_has_fo
     assert found == recorded()
 
 
-@pytest.mark.slow("a child process that keeps the pace of real time")
-@looped_on_sockets
-async def test_so_does_one_that_is_as_fast_as_the_market_was() -> None:
-    async with tickerplant.replay(tape(), speed=1, end="+3s", pace="event") as market:
-        found = await iterate(market, market.books("BTCUSDT"))
-    assert len(found) > 5
-    assert found == recorded()[: len(found)]
-
-
 @pytest.mark.slow("a child process, and a thread")
 @pytest.mark.parametrize("merges", [False, True])
 def test_so_does_one_without_an_event_loop(merges: bool) -> None:
     with blocking.replay(tape(), speed=0, pace="event") as market:
         books, trades = market.books("BTCUSDT"), market.stream(TRADES)
         reading = blocking.merge(market.stream(QUOTES), trades) if merges else trades
+        assert market.clock.state().phase == "paused"
         found = [line(each, books) for each in reading if is_of(each)]
+        assert market.clock.state(timeout_s=PATIENCE_S).phase == "over"
     assert found == recorded()
+    with pytest.raises(tickerplant.RecordingError):
+        blocking.replay("/nowhere").stream(TRADES)
 
 
 @in_one_loop
@@ -174,22 +164,6 @@ async def test_a_simulation_shows_two_readers_the_same_at_every_speed() -> None:
     assert len(first) > 100
     for speed in (0, 10):
         assert await simulated(speed) == first
-
-
-@pytest.mark.slow("two programs")
-def test_the_example_prints_the_same_lines_in_every_run() -> None:
-    def run() -> list[str]:
-        command = [sys.executable, str(EXAMPLE), tape()]
-        done = subprocess.run(  # noqa: S603  # a program of this test
-            command, check=True, capture_output=True, text=True, timeout=PATIENCE_S
-        )
-        return done.stdout.splitlines()
-
-    streams = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
-    updates = len(list(tickerplant.open_recording(tape(), streams=streams)))
-    first = run()
-    assert len(first) == updates + len(streams), "each change, and the snapshots"
-    assert run() == first
 
 
 @in_one_loop

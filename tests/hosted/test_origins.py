@@ -55,22 +55,6 @@ async def test_the_same_program_runs_on_a_server_that_is_connected_to() -> None:
 
 
 @in_one_loop
-async def test_a_simulation_is_the_same_for_the_same_seed_and_start_and_ends_with_its_time() -> (
-    None
-):
-    async def run() -> list[bytes]:
-        async with tickerplant.simulate(
-            seed=3, symbols=["BTCUSDT"], start="2026-11-20", duration="3s", speed=0
-        ) as market:
-            subscription = market.stream("btcusdt@trade", "btcusdt@depth@100ms", on_notice=print)
-            return [each.payload async for each in subscription]
-
-    first = await run()
-    assert len(first) > TRADES
-    assert await run() == first
-
-
-@in_one_loop
 async def test_a_simulation_is_stepped_by_market_time() -> None:
     async with tickerplant.simulate(
         "coinm", symbols=["BTCUSD_PERP"], start="2026-11-20", paused=True

@@ -25,7 +25,6 @@ from tickerplant import (
     RecordingError,
     RequestError,
     UpstreamError,
-    blocking,
 )
 from tickerplant.messages import Message, Trade
 from tickerplant.notices import Disconnected, Notice
@@ -302,38 +301,6 @@ async def _failing(pids: list[int]) -> None:
 async def _opened() -> None:
     async with tickerplant.replay(tape()):
         await asyncio.sleep(60)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.slow("a program is killed")
-@looped_on_sockets
-async def test_the_server_ends_with_a_program_that_is_killed(number: int) -> None:
-    program = (
-        "import tickerplant.blocking, sys, time\n"
-        f"market = tickerplant.blocking.replay({tape()!r})\n"
-        "market.stream('btcusdt@trade')\n"
-        "print(market._inner._process.child.pid, flush=True)\n"
-        "time.sleep(60)\n"
-    )
-    with subprocess.Popen(  # noqa: S603, ASYNC220  # a program of this test
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as parent:
-        assert parent.stdout is not None
-        pid = int(await asyncio.to_thread(parent.stdout.readline))
-        assert is_running(pid)
-        parent.send_signal(number)
-        await until(lambda: not is_running(pid))
-
-
-@pytest.mark.slow("a child process, and a thread")
-def test_the_synchronous_market_does_the_same() -> None:
-    with blocking.replay(tape(), speed=0) as market:
-        assert market.clock.state().phase == "paused"
-        found = [each.payload for each in market.stream(Trade.of("BTCUSDT"), on_notice=print)]
-        assert market.clock.state(timeout_s=PATIENCE_S).phase == "over"
-    assert found == recorded(TRADES)[TRADES]
-    with pytest.raises(RecordingError):
-        blocking.replay("/nowhere").stream(TRADES)
 
 
 @pytest.mark.slow("a child process")
