@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, depth, ticker
+from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, ticker
 from world import World
 from written import START_NS, Clock
 
@@ -136,19 +136,6 @@ def test_a_server_that_lost_a_stream_ends_what_it_sent_long_after(
     }
     assert (began_ms[AGGREGATES] > lost_ms + 1_000) is is_whole_until_then
     assert began_ms[TICKERS] > lost_ms + 4_000
-
-
-def test_a_planned_renewal_is_no_loss() -> None:
-    journal = Journal(AGGREGATES, DEPTH)
-    journal.news()
-    world = journal.world
-    world.renew(AGGREGATES)
-    for number in range(1, 60):
-        world.publish(AGGREGATES, aggregate(number))
-        world.publish(DEPTH, depth(number))
-        world.run(100)
-    assert kinds(journal.news()) == ["Renewed"]
-    assert len(journal.messages) == 2 * 59, "each once, none left out"
 
 
 def test_the_loss_of_one_of_two_copies_is_not_an_outage() -> None:

@@ -15,19 +15,19 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import memory_loop
 import msgspec
 import pytest
+from blocks import write_tail
 from loopback import Loopback, loopback, looped_on_sockets, until
 from programs import hear_hangups
 from written import manifest, read
 
 from tickerplant.cli import main
-from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
+from tickerplant.recording.manifest_entries import MANIFEST, RunEnded
 from tickerplant.venue import COINM, USDM, VENUES
 
 NAME = "btcusdt@trade"
@@ -136,10 +136,13 @@ def ids(folder: Path) -> list[int]:
     return [msgspec.json.decode(raw)["data"]["t"] for _, raw in lines if raw.startswith(b"{")]
 
 
-def tear(folder: Path) -> None:
-    """Leave half a block at the end, as a crash does."""
-    with next(folder.glob("*.zst")).open("ab") as segment:
+def kill(folder: Path) -> None:
+    """Leave half a block at the end, and a manifest that tells of none, as a killed recorder does."""
+    with max(folder.glob("*.zst")).open("ab") as segment:
         segment.write(b"torn")
+    lines = (folder / MANIFEST).read_bytes().splitlines(keepends=True)
+    (folder / MANIFEST).write_bytes(b"".join(lines[:-2]))
+    write_tail(folder)
 
 
 def end_of(folder: Path) -> Any:
@@ -166,52 +169,22 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     assert end_of(tmp_path).reason == "interrupted"
 
 
-def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Run) -> None:
-    status, err = run(NAME, *to(tmp_path, USDM_URL), "--duration", "0.5s", server=trading)
-    assert status == 0, err
+def test_a_recording_begins_ends_with_its_time_and_is_continued(tmp_path: Path, run: Run) -> None:
+    arguments = (NAME, "nope@trade", *to(tmp_path, USDM_URL), "--duration", "0.7s")
+    status, first = run(*arguments, server=trading)
+    assert status == 0, first
+    assert first.count("! NOPE is not listed; it is recorded if it comes") == 1
+    assert "BTCUSDT is not listed" not in first
+    assert "= recording begins" in first
     assert isinstance(end_of(tmp_path), RunEnded)
     assert end_of(tmp_path).reason == "the time is up"
-
-
-@pytest.mark.slow("a process is killed")
-@looped_on_sockets
-async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -> None:
-    async with trading() as server:
-        async with running(NAME, *to(tmp_path, server)) as process:
-            await until(lambda: stored(tmp_path))
-            process.kill()
-            await process.wait()
-        tear(tmp_path)
-        async with running(NAME, *to(tmp_path, server), "--duration", "2s") as process:
-            _, error = await process.communicate()
-    assert process.returncode == 0
-    err = error.decode()
-    assert "the incomplete end of 4 bytes is truncated" in err
-    assert "= recording continues, the recorder was killed: nothing was recorded for " in err
-    found = ids(tmp_path)
-    assert found == sorted(set(found))
-    jumps = [now for before, now in pairwise(found) if now != before + 1]
-    assert len(jumps) == 1, "one outage"
-    entries = manifest(tmp_path).entries
-    assert [each.run for each in entries if isinstance(each, RunStarted)] == [1, 2]
-    assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
-
-
-def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(tmp_path: Path, run: Run) -> None:
-    arguments = (NAME, "nope@trade", *to(tmp_path, USDM_URL), "--duration", "1s")
-    status, err = run(*arguments, server=trading)
-    assert status == 0, err
-    assert err.count("! NOPE is not listed; it is recorded if it comes") == 1
-    assert "BTCUSDT is not listed" not in err
-
-
-def test_a_continued_recording_says_how_long_nothing_was_recorded(tmp_path: Path, run: Run) -> None:
-    arguments = (NAME, *to(tmp_path, USDM_URL), "--duration", "0.7s")
-    _, first = run(*arguments, server=trading)
     _, second = run(*arguments, server=trading)
-    assert "= recording begins" in first
     assert "= recording begins" not in second
     assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
+    kill(tmp_path)
+    _, third = run(*arguments, server=trading)
+    assert "the incomplete end of 4 bytes is truncated" in third
+    assert "= recording continues, the recorder was killed: nothing was recorded for " in third
 
 
 def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
