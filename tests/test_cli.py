@@ -239,25 +239,3 @@ def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(
         relayed = relay.stdout.readline().split()[1]
         watched = done("watch", name, "--url", relayed, "--duration", "2s", "--json")
         assert json.loads(watched.splitlines()[0])["stream"] == name
-
-
-def test_an_export_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
-    trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
-    line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
-    path = tmp_path / "trades.txt"
-    path.write_text(f"1767225600002000000 {line}\n", encoding="utf-8")
-    out = str(tmp_path / "lake")
-    status, printed, err = run("export", str(path), "-o", out, "--json", capsys=capsys)
-    report = json.loads(printed)
-    assert (status, err) == (0, "")
-    assert report["rows"] == {"trades": 1}
-    assert (report["out"], report["kept"], report["interrupted"]) == (out, 0, False)
-    status, printed, err = run("export", str(path), "-o", out, "-q", capsys=capsys)
-    assert (status, printed, err) == (0, "", "")
-    wanted = ("--symbols", "XRPUSDT", "-o", str(tmp_path / "none"), "--json")
-    status, printed, err = run("export", str(path), *wanted, capsys=capsys)
-    assert (status, json.loads(printed)["missing_symbols"]) == (1, ["XRPUSDT"])
-    status, printed, err = run("export", str(path), "-o", out, "--format", "csv", capsys=capsys)
-    assert (status, printed) == (2, "")
-    assert "no such option '--format'" in err

@@ -18,7 +18,7 @@ from tickerplant.protocol.target import ROUTES
 from tickerplant.queries import QUERIES, find_path
 from tickerplant.simulation.instruments import instruments
 from tickerplant.streams import CATALOGUE
-from tickerplant.venue import USDM, VENUES, Venue
+from tickerplant.venue import VENUES, Venue
 
 START_MS = 1_767_225_600_000
 SYMBOLS = ("btcusdt", "btcusd_perp", "btcusd", "BTCUSDT", "btcusdt_perpetual", "")
@@ -156,27 +156,3 @@ def test_every_query_has_a_verdict_on_its_venues(query: object) -> None:
         path, method = query.path_on(venue), query.method if query.has_method(venue) else None
         for name in filter(None, (path, method)):
             assert verdict(name, CURRENT, venue).sends == query.doc
-
-
-@pytest.mark.parametrize(
-    ("text", "strict", "well"),
-    [
-        ("/ws/btcusdt@aggTrade", False, True),
-        ("/ws/btcusdt@aggTrade", True, False),
-        ("/market/ws/btcusdt@aggTrade", True, True),
-        ("/ws", False, True),
-        ("/ws/btcusdt@trade/BTCUSDT@trade", False, False),
-        ("BTCUSDT@trade", False, False),
-        ("btcusdt@trade", False, True),
-        ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", False, False),
-        ("/fapi/v1/depth?symbol=BTCUSDT&limit=5&more=1", False, True),
-        ("POST /fapi/v1/depth?symbol=BTCUSDT", False, False),
-        ("HEAD /fapi/v1/depth?symbol=BTCUSDT", False, True),
-        ("/fapi/v1/depth", False, False),
-        ("depth", False, True),
-        ("session.logon", False, True),
-        ("/ws-fapi/v1", False, True),
-    ],
-)
-def test_all_is_well_if_nothing_is_refused_or_silent(text: str, strict: bool, well: bool) -> None:
-    assert explain([text], CURRENT, strict=strict, venue=USDM).is_ok == well

@@ -52,18 +52,12 @@ def test_lines_below_the_level_are_dropped(written: io.StringIO) -> None:
     assert written.getvalue() == ""
 
 
-def test_control_characters_from_a_client_do_not_reach_the_terminal(
-    written: io.StringIO,
-) -> None:
+def test_text_of_a_client_or_an_upstream_cannot_forge_a_line(written: io.StringIO) -> None:
     logs.configure("text", "info", written)
+    said = "\x1b]0;title\x07\x9b2J\n2026-01-01T00:00:00Z c2 = forged\u202e"
     logs.logger().info("c1 = open", path="/ws/\x1b[2J\nc2 = forged")
     assert "\x1b" not in written.getvalue()
     assert written.getvalue().count("\n") == 1
-
-
-def test_text_from_an_upstream_cannot_forge_a_line(written: io.StringIO) -> None:
-    logs.configure("text", "info", written)
-    said = "\x1b]0;title\x07\x9b2J\n2026-01-01T00:00:00Z c2 = forged\u202e"
     logs.logger().warning(f"! the upstream does not answer: {said}")
     assert written.getvalue().endswith(
         "Z WARNING ! the upstream does not answer: ·]0;title··2J·2026-01-01T00:00:00Z c2 = forged·\n"

@@ -509,8 +509,11 @@ def test_a_table_without_rows_is_reported(
 ) -> None:
     assert run(tmp_path / "out", tape, tables="trades,liquidations") == 1
     assert "nothing was recorded for liquidations" in capsys.readouterr().err
-    assert run(tmp_path / "none", tape, symbols="XRPUSDT") == 1
-    assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
+    wanted: dict[str, Any] = {"symbols": "BTCUSDT,nope,XRPUSDT"}
+    assert run(tmp_path / "none", tape, json=True, **wanted) == 1
+    assert json.loads(capsys.readouterr().out)["missing_symbols"] == ["NOPE", "XRPUSDT"]
+    assert run(tmp_path / "none", tape, **wanted) == 1, "as before"
+    assert capsys.readouterr().err.splitlines()[-1] == "nothing was recorded of NOPE, XRPUSDT"
 
 
 def test_holes_are_those_that_the_manifest_tells(
@@ -555,6 +558,10 @@ def test_of_a_recording_without_a_manifest_only_verify_knows_the_holes(
     assert run(tmp_path / "out", path, tables="trades", json=True) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["holes"], shown["unproven"]) == ([], [path])
+    assert (shown["out"], shown["kept"], shown["interrupted"]) == (f"{tmp_path / 'out'}", 0, False)
+    assert shown["rows"] == {
+        "trades": len([each for each in events(said, "trade") if each[0] == "usdm"])
+    }
     assert run(tmp_path / "again", path, tables="trades") == 0
     assert f"= {path}: no manifest, only verify knows" in capsys.readouterr().err
 
@@ -574,21 +581,6 @@ def test_an_export_into_a_recording_is_refused(tape: Path, inner: str, lost: str
 def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path) -> None:
     (tmp_path / "000001-notes.zst").write_bytes(b"something else")
     assert run(tmp_path / "out", tape / "coinm") == 0
-
-
-def test_each_symbol_without_rows_is_reported_every_time(
-    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    for _ in range(2):
-        assert run(out, tape / "usdm", symbols="BTCUSDT,nope,XRPUSDT") == 1
-        err = capsys.readouterr().err
-        assert err.splitlines()[-1] == "nothing was recorded of NOPE, XRPUSDT"
-    assert run(tmp_path / "all", tape / "usdm", symbols="BTCUSDT") == 0
-    assert run(tmp_path / "all", tape / "usdm", symbols="BTCUSDT") == 0, "as before"
-
-
-whole = pytest.mark.slow("it reads a whole capture of an exchange")
 
 
 def test_a_file_of_lines_is_a_unit(said: Said, tmp_path: Path) -> None:
