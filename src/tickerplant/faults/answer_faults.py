@@ -13,7 +13,7 @@ import msgspec
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
 from tickerplant.faults.message_faults import Clock
-from tickerplant.faults.rule import Aim, matches
+from tickerplant.faults.rule import matches
 from tickerplant.faults.snapshot_faults import Book, EarlierBook, SnapshotFault
 from tickerplant.queries import depth
 from tickerplant.units import parse_whole
@@ -69,7 +69,7 @@ class AnswerFaults:
             asked = _Asked(venue_name, name, str(params.get("symbol", "")).upper(), _limit(params))
             for on in self._board.on("snapshot"):
                 symbol = on.rule.aim.symbol
-                if _takes(on.rule.aim, venue_name, name) and (
+                if on.rule.aim.takes_request(venue_name, name) and (
                     not symbol or matches(symbol, asked.symbol)
                 ):
                     body = self._with_other_book(on, asked, body)
@@ -77,7 +77,7 @@ class AnswerFaults:
             aim, fault = on.rule.aim, on.rule.fault
             if aim.stream or aim.connection or aim.connections is not None:
                 continue
-            if isinstance(fault, Clock) and _takes(aim, venue_name, name):
+            if isinstance(fault, Clock) and aim.takes_request(venue_name, name):
                 (changed,) = fault.change(body)
                 if changed is not body and self._chances_of(on).occurs():
                     body = changed
@@ -120,16 +120,6 @@ class AnswerFaults:
         if len(self._first) > MAX_FIRST_ANSWERS:
             del self._first[next(iter(self._first))]
         return None
-
-
-def _takes(aim: Aim, venue_name: str, name: str) -> bool:
-    """Whether a rule is aimed at a request; one with a path or a method only at these."""
-    if aim.venue not in {"", venue_name}:
-        return False
-    if not (aim.path or aim.method):
-        return True
-    pattern = aim.path if name.startswith("/") else aim.method
-    return bool(pattern) and matches(pattern, name)
 
 
 def _limit(params: Mapping[str, object]) -> int:

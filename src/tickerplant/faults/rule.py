@@ -106,6 +106,13 @@ class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether one of the streams of a connection is aimed at; any connection without `stream`."""
         return not self.stream or any(matches(self.stream, name) for name in names)
 
+    def takes_request(self, venue_name: str, name: str) -> bool:
+        """Whether a request is aimed at, by its path or its method; with one of them, only at these."""
+        if self.venue not in {"", venue_name}:
+            return False
+        pattern = self.path if name.startswith("/") else self.method
+        return matches(pattern, name) if pattern else not (self.path or self.method)
+
 
 AIM_DOCS = {each.name: each.doc for each in params_of(Aim)}
 """What a fault can be aimed at."""

@@ -18,7 +18,6 @@ from tickerplant.faults.board import Chances, FaultOn
 from tickerplant.faults.clock import Timer
 from tickerplant.faults.connection_faults import ConnectionFault, Undo
 from tickerplant.faults.request_faults import ApiFault, SubscriptionFault
-from tickerplant.faults.rule import matches
 from tickerplant.hub.delivery import Message
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import Action, Send, Subscribe
@@ -480,10 +479,10 @@ class ConnectionFaults:
         """Yield a reply, or an error in its place, or nothing yet."""
         replaced = _decode_reply(reply.text)
         request = self._requests.pop(replaced.id, None) or _Request()
-        method = request.method
+        venue_name, method = self.connection.endpoint.venue.name, request.method
         for each in self._of("api"):
             aim, fault = each.on.rule.aim, each.on.rule.fault
-            if (aim.method and not matches(aim.method, method)) or not each.chances.occurs():
+            if not (aim.takes_request(venue_name, method) and each.chances.occurs()):
                 continue
             assert isinstance(fault, ApiFault)  # noqa: S101  # tells the type checker
             if statuses := fault.statuses():
@@ -491,9 +490,7 @@ class ConnectionFaults:
             else:
                 self._send_later(each, fault.delay_ms(), reply)
             return
-        text = self._answers.revised(
-            self.connection.endpoint.venue.name, method, request.params or {}, reply.text
-        )
+        text = self._answers.revised(venue_name, method, request.params or {}, reply.text)
         yield Send(text, reply.error_code)
 
     def _api_error(self, status: int, replaced: _Reply) -> Send:

@@ -14,7 +14,7 @@ from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.fault import ActsOn
 from tickerplant.faults.request_faults import RestFault
-from tickerplant.faults.rule import Rule, matches
+from tickerplant.faults.rule import Rule
 from tickerplant.faults.snapshot_faults import StaleSnapshot
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock
@@ -126,15 +126,11 @@ class FaultRunner:
 
     def refusal(self, venue_name: str, target: str) -> int:
         """Return the status with which a handshake is refused; 0 if no fault refuses it."""
+        if status := self._refused_status(venue_name):
+            return status
         path = target.partition("?")[0]
-        return self._refused_status(venue_name) or next(
-            (
-                on.rule.fault.refuse()
-                for on in self.board.on("handshake")
-                if self._hits(on, venue_name, path)
-            ),
-            0,
-        )
+        hit = (on for on in self.board.on("handshake") if self._hits(on, venue_name, path))
+        return next((on.rule.fault.refuse() for on in hit), 0)
 
     def _refused_status(self, venue_name: str) -> int:
         """Return the status with which everything at a venue is refused; 0 if it is not."""
@@ -177,13 +173,8 @@ class FaultRunner:
         return 0
 
     def _hits(self, on: FaultOn, venue_name: str, path: str) -> bool:
-        aim, chances = on.rule.aim, on.all_requests
-        return (
-            chances is not None
-            and aim.venue in {"", venue_name}
-            and (not aim.path or matches(aim.path, path))
-            and chances.occurs()
-        )
+        chances, is_meant = on.all_requests, on.rule.aim.takes_request(venue_name, path)
+        return chances is not None and is_meant and chances.occurs()
 
     async def _wait(self, on: FaultOn, delay_ms: int) -> None:
         """Return after a time, or when the rule is over."""
