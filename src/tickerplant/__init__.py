@@ -96,12 +96,7 @@ _NAMES = {
     "feed.feed": ("FeedCounters",),
     "feed.order_book": ("BookSnapshot", "BookState", "Level", "OrderBook"),
     "feed.queue": ("QueueCounters", "WhenFull"),
-    "feed.settings": (
-        "ClientSettings",
-        "ConnectionSettings",
-        "RetrySettings",
-        "StalenessSettings",
-    ),
+    "feed.settings": ("ClientSettings", "ConnectionSettings", "RetrySettings", "StalenessSettings"),
     "feed.weight": ("WeightBudget",),
     "hosted.clock": ("ClockState", "MarketClock"),
     "hosted.market": ("ReplayMarket", "SimulatedMarket", "replay", "simulate"),

@@ -21,10 +21,9 @@ from picows import (
     WSListener,
     WSMsgType,
     WSTransport,
-    ws_connect,
 )
 
-from tickerplant.client.connection import USER_AGENT, Dial, end_of
+from tickerplant.client.connection import Dial, end_of
 from tickerplant.client.request import (
     ATTEMPTS,
     CLOSED,
@@ -50,7 +49,7 @@ from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries import find_method
-from tickerplant.received import MAX_BYTES, excess
+from tickerplant.received import excess
 
 CLOSE_TIMEOUT_S = 1.0
 """How long a server may take to close a connection."""
@@ -289,7 +288,7 @@ class ApiClient:
         query = find_method(self._venue, method.removeprefix("v1/"))
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(values)
         subject = shown_text(values)
-        request = self.context.request(self._url, one_line(method), subject, timeout_s)
+        request = Request(self.context, self._url, one_line(method), subject, timeout_s)
         async with request.limited():
             return await self._send_until_answered(request, weight, method, values)
 
@@ -403,7 +402,7 @@ class ApiClient:
 
     async def _open(self, timeout_s: float | None) -> ApiConnection:
         """Return a new connection."""
-        request = self.context.request(self._url, timeout_s=timeout_s)
+        request = Request(self.context, self._url, timeout_s=timeout_s)
         while True:
             await request.spend(HANDSHAKE_WEIGHT)
             self._dial = Dial(self._timeout_s)
@@ -421,16 +420,7 @@ class ApiClient:
         connection = ApiConnection()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await ws_connect(
-                    lambda: connection,
-                    self._url,
-                    websocket_handshake_timeout=self._timeout_s,
-                    extra_headers={"User-Agent": USER_AGENT},
-                    max_frame_size=MAX_BYTES,
-                    max_redirects=0,
-                    socket_factory=dial.connect,
-                    use_aiofastnet=self._url.startswith("wss:"),
-                )
+                await dial.open(connection, self._url)
         finally:
             if not connection.was_opened:
                 await dial.clear()

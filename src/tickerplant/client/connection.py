@@ -53,6 +53,20 @@ class Dial:
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
 
+    async def open(self, listener: WSListener, url: str, **options: Any) -> None:
+        """Open a WebSocket connection, which reports to `listener`."""
+        await ws_connect(
+            lambda: listener,
+            url,
+            websocket_handshake_timeout=self._timeout_s,
+            extra_headers={"User-Agent": USER_AGENT},
+            max_frame_size=MAX_BYTES,
+            max_redirects=0,
+            socket_factory=self.connect,
+            use_aiofastnet=url.startswith("wss:"),
+            **options,
+        )
+
     async def connect(self, url: WSParsedURL) -> socket.socket:
         """Return a socket that is connected to the first address of the host that accepts."""
         async with asyncio.timeout(self._timeout_s):
@@ -191,21 +205,9 @@ class Connection(WSListener):
 
     async def _open(self, url: str) -> None:
         is_secure = url.startswith("wss:")
-        options: dict[str, Any] = {}
-        if is_secure:
-            options["ssl_handshake_timeout"] = HANDSHAKE_TIMEOUT_S
+        options = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S} if is_secure else {}
         try:
-            await ws_connect(
-                lambda: self,
-                url,
-                websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
-                extra_headers={"User-Agent": USER_AGENT},
-                max_frame_size=MAX_BYTES,
-                max_redirects=0,
-                socket_factory=self._dial.connect,
-                use_aiofastnet=is_secure,
-                **options,
-            )
+            await self._dial.open(self, url, **options)
         except WSHandshakeError as error:
             response = error.response
             status = None if response is None else int(response.status)

@@ -136,18 +136,6 @@ class RequestContext:
         for pause in self._pauses:
             pause.cancel()
 
-    def request(
-        self,
-        url: str,
-        name: str = "",
-        subject: str = "",
-        timeout_s: float | None = None,
-        *,
-        is_page: bool = False,
-    ) -> Request:
-        """Return a new request; see `Request`."""
-        return Request(self, url, name, subject, timeout_s, is_page=is_page)
-
 
 class Request:
     """One request, which may need several attempts.
@@ -172,9 +160,9 @@ class Request:
         self,
         context: RequestContext,
         url: str,
-        name: str,
-        subject: str,
-        timeout_s: float | None,
+        name: str = "",
+        subject: str = "",
+        timeout_s: float | None = None,
         *,
         is_page: bool = False,
     ) -> None:

@@ -128,8 +128,8 @@ class RestClient:
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         weight = self._weight_of(target, texts)
         url = self.url_of(path)
-        request = self.context.request(
-            url, one_line(target), shown_text(texts), timeout_s, is_page=is_page
+        request = Request(
+            self.context, url, one_line(target), shown_text(texts), timeout_s, is_page=is_page
         )
         async with request.limited(), AsyncExitStack() as slot:
             while True:
