@@ -141,14 +141,13 @@ class BookSide:
         copied.worst_known, copied.bound = self.worst_known, self.bound
         return copied
 
-    def prune(self, kept: int) -> int:
-        """Drop all but the best `kept` levels; return how many were dropped."""
+    def prune(self, kept: int) -> None:
+        """Drop all but the best `kept` levels."""
         worst = self.order[:-kept]
         for key in worst:
             del self.levels[key]
         del self._order[: len(worst)]
         self.worst_known = self._order[0]
-        return len(worst)
 
     def top(self, count: int) -> list[RawLevel]:
         """Return up to `count` levels, best first."""

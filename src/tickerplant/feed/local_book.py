@@ -111,25 +111,14 @@ class BookCounters(Struct, gc=False):
 
     applied: int = 0
     """Updates applied, when they came or after a snapshot."""
-    skipped: int = 0
-    """Updates older than the book, or of another symbol."""
     gaps: int = 0
     resyncs: int = 0
     """How often the book was rebuilt or deepened with a new snapshot."""
-    outages: int = 0
-    """How often updates stopped arriving."""
-    buffered: int = 0
-    """Updates buffered until a snapshot came."""
-    overflowed: int = 0
-    """Buffered updates that were dropped because the buffer was full."""
     snapshots_used: int = 0
     snapshots_unused: int = 0
     """Snapshots older than the buffered updates, or no longer needed."""
     snapshots_failed: int = 0
     """Snapshot requests without a response, or with an invalid one."""
-    pruned: int = 0
-    """Levels dropped because their side was too wide."""
-    notices_dropped: int = 0
 
 
 class Journal:
@@ -200,7 +189,7 @@ class LocalBook:
         """Whether the last snapshot lacked the levels of a side."""
         self._snapshot_fault = ""
         """Why the last snapshot could not be used, for people; empty if it could."""
-        self._notices: deque[Notice] = deque()
+        self._notices: deque[Notice] = deque(maxlen=MAX_NOTICES)
         self.journal: Journal | None = None
         """The running journal, if any."""
         self._lost_reason = ""
@@ -217,7 +206,6 @@ class LocalBook:
         sync = self._sync
         was_live = sync.live
         if update.symbol != self.symbol:
-            self.counters.skipped += 1
             return False
         if sync.add(update):
             if self._phase is _Phase.UNVERIFIED:
@@ -229,15 +217,11 @@ class LocalBook:
             return sync.live
         if was_live and sync.live:
             if not self._is_before(update.transaction_time_ms):
-                self.counters.skipped += 1
                 return False
             self.ids_restarted(now_ms)
             sync.add(update)
         elif was_live:
             self._report_gap(update, now_ms)
-        if not sync.live:
-            self.counters.buffered += 1
-            self._count_overflow(sync)
         return False
 
     def load(self, snapshot: DepthSnapshot | bytes | str, now_ms: int) -> bool:
@@ -290,10 +274,8 @@ class LocalBook:
 
     def updates_lost(self, reason: str, now_ms: int) -> None:
         """Record that updates no longer arrive: the book is stale."""
-        if self._phase is not _Phase.LOST:
-            self.counters.outages += 1
-            if self._sync.live:
-                self._reset_pause(now_ms)
+        if self._phase is not _Phase.LOST and self._sync.live:
+            self._reset_pause(now_ms)
         self._phase = _Phase.LOST
         self._lost_reason = reason or "disconnected"
 
@@ -491,7 +473,7 @@ class LocalBook:
     def _check_depth(self, now_ms: int) -> None:
         for side in self.sides:
             if len(side.levels) > self._max_levels:
-                self.counters.pruned += side.prune(self._max_levels // 2)
+                side.prune(self._max_levels // 2)
         if self._phase is _Phase.LIVE and any(
             side.has_fewer_than(self._min_levels) for side in self.sides
         ):
@@ -608,7 +590,7 @@ class LocalBook:
         self._reset_pause(now_ms)
         self._enter(_Phase.SYNCING)
         self.counters.gaps += 1
-        self._notify(
+        self._notices.append(
             Gap(
                 streams=self.streams,
                 time_ms=now_ms,
@@ -625,19 +607,9 @@ class LocalBook:
         if not self._sync.live:
             self._ahead = None
             self._cause = _CAUSES[token]
-        self._notify(
+        self._notices.append(
             BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)
         )
-
-    def _count_overflow(self, join: BookSync[DepthUpdate]) -> None:
-        self.counters.overflowed += join.overflowed
-        join.overflowed = 0
-
-    def _notify(self, notice: Notice) -> None:
-        self._notices.append(notice)
-        if len(self._notices) > MAX_NOTICES:
-            self._notices.popleft()
-            self.counters.notices_dropped += 1
 
 
 MAX_BUFFERED_OF_RECORDED = 256
