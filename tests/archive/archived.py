@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from blocks import packed_lines, write_manifest
+from blocks import stream_of, write_manifest, write_segment
 from stage import listen, sent_to
 
 from tickerplant.envelope import prefix_of
@@ -61,17 +61,10 @@ def golden_lines(venue: str, period: str = "current") -> list[Line]:
     ]
 
 
-def line_file(path: Path, lines: Iterable[Line]) -> str:
-    path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
-    return str(path)
-
-
 def recording(folder: Path, *segments: Sequence[Line], venue: str = "usdm") -> str:
     """Write a recording in the native format, blocks of 100 lines."""
     folder.mkdir(parents=True, exist_ok=True)
-    streams = {
-        raw.split(b'"')[3].decode() for lines in segments for _, raw in lines if raw[:1] == b"{"
-    }
+    streams = {stream_of(raw) for lines in segments for _, raw in lines} - {""}
     begun = (
         RecordingStarted(time_ns=START_NS, format=FORMAT, venue=venue, software="a test"),
         RunStarted(
@@ -85,9 +78,7 @@ def recording(folder: Path, *segments: Sequence[Line], venue: str = "usdm") -> s
     )
     write_manifest(folder, begun)
     for number, lines in enumerate(segments, 1):
-        blocks = (packed_lines(list(lines[at : at + 100])) for at in range(0, len(lines), 100))
-        path = folder / segment_name(number, "20260225T061500Z")
-        path.write_bytes(b"".join(blocks))
+        write_segment(folder / segment_name(number, "20260225T061500Z"), lines, 100)
     return str(folder)
 
 

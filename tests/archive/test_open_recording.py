@@ -17,10 +17,10 @@ from archived import (
     contents,
     golden,
     golden_lines,
-    line_file,
     line_of,
     recording,
 )
+from blocks import line_file
 
 import tickerplant
 from tickerplant.errors import ConfigError, RecordingError

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from archived import START_NS, TRADE, line_file, line_of, recording
+from archived import START_NS, TRADE, line_of, recording
+from blocks import line_file
 from book_model import SYMBOL, TrueBook, within
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archived import START_NS, line_file, line_of, recording
+from archived import START_NS, line_of, recording
+from blocks import line_file
 
 import tickerplant
 from tickerplant.archive.selection import MAX_SHOWN, Selection, missing_names

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from archived import START_NS, line_file, line_of, recording
+from archived import START_NS, line_of, recording
+from blocks import line_file
 
 from tickerplant.archive.snapshots import only_book
 from tickerplant.recording.line import Line

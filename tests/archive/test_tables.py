@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import pandas as pd
 import pytest
-from archived import START_NS, TRADE, golden, golden_lines, line_file, line_of, recording
+from archived import START_NS, TRADE, golden, golden_lines, line_of, recording
+from blocks import line_file
 from hypothesis import given
 from hypothesis import strategies as st
 

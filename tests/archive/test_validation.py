@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
-from archived import START_NS, TRADE, golden_lines, line_file, line_of, recording
+from archived import START_NS, TRADE, golden_lines, line_of, recording
+from blocks import line_file
 from hypothesis import example, given
 from hypothesis import strategies as st
 from programs import PATIENCE_S

@@ -22,11 +22,10 @@ import pytest
 from archived import (
     START_NS,
     contents,
-    line_file,
     recording,
     simulated,
 )
-from blocks import packed_lines
+from blocks import line_file, packed_lines
 
 import tickerplant
 from tickerplant.config.resolve import resolve

@@ -12,7 +12,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from archived import line_file, recording
+from archived import recording
+from blocks import line_file
 from plotted import at_ns, depth, snapshot, ticker, trade
 from programs import PATIENCE_S, wait_open
 

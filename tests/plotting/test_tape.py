@@ -7,7 +7,7 @@ from pathlib import Path
 
 import goldens
 import pytest
-from archived import line_file
+from blocks import line_file
 from plotted import SYMBOL, at_ns, depth, snapshot, ticker, trade
 
 from tickerplant.archive.recording import open_recording

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from blocks import text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,10 +27,6 @@ def written(path: Path, text: bytes) -> str:
 def lines_of(path: str, reports: list[Damage] | None = None) -> list[Line]:
     report = (lambda _: None) if reports is None else reports.append
     return list(chain.from_iterable(LineFile(path, report).batches()))
-
-
-def text_of(lines: list[Line]) -> bytes:
-    return b"".join(b"%d %b\n" % line for line in lines)
 
 
 def messages(count: int) -> list[Line]:

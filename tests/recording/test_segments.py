@@ -4,14 +4,14 @@ import random
 import tracemalloc
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pytest
 import zstandard
-from blocks import packed_lines, write_manifest
+from blocks import packed_lines, text_of, write_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import (
@@ -24,12 +24,13 @@ from tickerplant.recording.block import (
     walk,
 )
 from tickerplant.recording.line import Damage, Line
-from tickerplant.recording.manifest import read_manifest
+from tickerplant.recording.manifest import Manifest, read_manifest
 from tickerplant.recording.manifest_entries import (
     FORMAT,
     KINDS,
     MANIFEST,
     Connected,
+    Entry,
     RecordingStarted,
     RunStarted,
     SegmentSealed,
@@ -64,6 +65,29 @@ def recording(folder: Path, *segments: list[bytes]) -> str:
     return str(folder)
 
 
+def sealed(name: str, **facts: Any) -> SegmentSealed:
+    """What a manifest says of a segment, as it is given and else anyhow."""
+    times = {"time_ns": START_NS, "first_ns": START_NS, "last_ns": START_NS}
+    usual: dict[str, Any] = {"lines": 10, "blocks": 1, "text_bytes": 1, "size_bytes": 1}
+    return SegmentSealed(**{"name": name, "sha256": "", "streams": {}, **times, **usual, **facts})
+
+
+def append(folder: str | Path, *lines: bytes | Entry) -> None:
+    """Append lines to a manifest."""
+    with Path(folder, MANIFEST).open("ab") as file:
+        file.writelines(
+            each if isinstance(each, bytes) else encode_entry(each) + b"\n" for each in lines
+        )
+
+
+def read_with(folder: Path, *lines: bytes | Entry) -> tuple[Manifest, list[Damage]]:
+    """Read a manifest that has more lines."""
+    reports: list[Damage] = []
+    path = recording(folder)
+    append(path, *lines)
+    return read_manifest(path, reports.append), reports
+
+
 def read(path: str, start_ns: int = 0) -> tuple[list[Line], list[Damage]]:
     reports: list[Damage] = []
     lines = list(chain.from_iterable(Segments(path, reports.append).batches(start_ns)))
@@ -86,7 +110,7 @@ def test_zstandard_programs_read_a_segment(tmp_path: Path) -> None:
     [segment] = segment_paths(path)
     with zstandard.open(segment, "rb") as file:
         text = file.read()
-    assert text == b"".join(b"%d %b\n" % line for line in lines)
+    assert text == text_of(lines)
 
 
 def test_reading_begins_at_a_time(tmp_path: Path) -> None:
@@ -161,20 +185,7 @@ def test_a_segment_that_is_gone_is_reported(tmp_path: Path) -> None:
     lines = messages(20)
     path = recording(tmp_path, blocks(lines[:10]), blocks(lines[10:]))
     [first, _] = segment_paths(path)
-    sealed = SegmentSealed(
-        time_ns=START_NS,
-        name=first.name,
-        first_ns=lines[0][0],
-        last_ns=lines[9][0],
-        lines=10,
-        blocks=1,
-        text_bytes=1,
-        size_bytes=1,
-        sha256="",
-        streams={},
-    )
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(encode_entry(sealed) + b"\n")
+    append(path, sealed(first.name))
     first.unlink()
     found, reports = read(path)
     assert found == lines[10:]
@@ -212,15 +223,10 @@ def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
     run = RunStarted(
         time_ns=START_NS, run=1, url="ws://x", profile="2026q1", streams=("a",), software="a test"
     )
-    path = recording(tmp_path)
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(encode_entry(run) + b"\n" + connected[:-5])
-    reports: list[Damage] = []
-    manifest = read_manifest(path, reports.append)
+    manifest, [reported] = read_with(tmp_path, run, connected[:-5])
     assert manifest.entries == [BEGUN, run]
     assert (manifest.venue, manifest.profile, set(manifest.streams)) == ("usdm", "2026q1", {"a"})
     assert manifest.torn_bytes == len(connected) - 5
-    [reported] = reports
     assert (reported.line, reported.offset_bytes) == (3, manifest.size_bytes)
 
 
@@ -233,10 +239,8 @@ def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_kinds_of_lines_are_ignored(tmp_path: Path) -> None:
-    path = recording(tmp_path)
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(b'{"kind":"weather","time_ns":1}\n')
-    assert read_manifest(path).entries == [BEGUN]
+    manifest, _ = read_with(tmp_path, b'{"kind":"weather","time_ns":1}\n')
+    assert manifest.entries == [BEGUN]
     assert "weather" not in KINDS
     with pytest.raises(ValueError, match="time_ns"):
         read_entry(b'{"kind":"hole"}')
@@ -275,25 +279,8 @@ def test_the_latest_time_comes_from_heads_and_manifest(tmp_path: Path) -> None:
     assert Segments(path).last_ns() == lines[-1][0], "also when the clock stepped back"
     first, second = segment_paths(path)
     assert Segments(str(second)).last_ns() == lines[19][0]
-    sealed = SegmentSealed(
-        time_ns=START_NS,
-        name=first.name,
-        first_ns=START_NS,
-        last_ns=START_NS * 2,
-        lines=20,
-        blocks=2,
-        text_bytes=0,
-        size_bytes=0,
-        sha256="",
-        streams={},
-    )
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(encode_entry(sealed) + b"\n")
+    append(path, sealed(first.name, last_ns=START_NS * 2))
     assert Segments(path).last_ns() == START_NS * 2, "a finished segment is not read"
-
-
-def lying(text: bytes, *, lines: int, first_ns: int, last_ns: int) -> bytes:
-    return Packer().pack(text, lines, first_ns, last_ns)
 
 
 @pytest.mark.parametrize(
@@ -309,9 +296,8 @@ def test_a_block_with_a_wrong_head_is_read_and_reported(
     tmp_path: Path, lines: int, first_ns: int, last_ns: int, wrong: str
 ) -> None:
     complete = messages(10)
-    text = b"".join(b"%d %b\n" % line for line in complete)
-    block = lying(
-        text, lines=lines, first_ns=complete[0][0] + first_ns, last_ns=complete[-1][0] + last_ns
+    block = Packer().pack(
+        text_of(complete), lines, complete[0][0] + first_ns, complete[-1][0] + last_ns
     )
     found, [reported] = read(recording(tmp_path, [block, *blocks(messages(10, 10))]))
     assert found == [*complete, *messages(10, 10)], "every line can be read"
@@ -330,7 +316,7 @@ def test_a_block_with_a_wrong_head_is_read_and_reported(
     ],
 )
 def test_a_block_with_an_invalid_line_is_damaged(tmp_path: Path, line: bytes) -> None:
-    block = lying(line + b"\n", lines=1, first_ns=START_NS, last_ns=START_NS)
+    block = Packer().pack(line + b"\n", 1, START_NS, START_NS)
     found, reports = read(recording(tmp_path, [block, *blocks(messages(10))]))
     if line == b"1795236514000000000":
         assert found[0] == (START_NS, b""), "an empty message"
@@ -367,56 +353,30 @@ def test_a_second_frame_in_a_block_is_a_damage() -> None:
 
 
 def test_a_second_first_line_in_a_manifest_is_reported(tmp_path: Path) -> None:
-    path = recording(tmp_path)
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(encode_entry(BEGUN) + b"\n")
-    reports: list[Damage] = []
-    assert read_manifest(path, reports.append).venue == "usdm"
+    manifest, reports = read_with(tmp_path, BEGUN)
+    assert manifest.venue == "usdm"
     assert [(reported.line, reported.reason) for reported in reports] == [
         (2, "a second line that begins a manifest")
     ]
 
 
 def test_contradicting_lines_about_a_segment_are_reported(tmp_path: Path) -> None:
-    path = recording(tmp_path)
-    one = SegmentSealed(
-        time_ns=START_NS,
-        name="000001-20261121T181900Z.zst",
-        first_ns=START_NS,
-        last_ns=START_NS,
-        lines=5,
-        blocks=1,
-        text_bytes=5,
-        size_bytes=5,
-        sha256="",
-        streams={},
-    )
-    other = structs.replace(one, lines=6)
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(b"".join(encode_entry(each) + b"\n" for each in (one, one, other)))
-    reports: list[Damage] = []
-    read_manifest(path, reports.append)
+    one, other = (sealed("000001-20261121T181900Z.zst", lines=lines) for lines in (5, 6))
+    _, reports = read_with(tmp_path, one, one, other)
     assert [reported.line for reported in reports] == [4], "the same twice is no contradiction"
 
 
 @pytest.mark.parametrize("kind", [b"instruments", b"something new"])
 def test_a_deeply_nested_line_of_a_manifest_is_reported(tmp_path: Path, kind: bytes) -> None:
-    path = recording(tmp_path)
     deep = b"[" * 100_000 + b"]" * 100_000
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(b'{"kind":"%b","time_ns":1,"symbols":[%b]}\n' % (kind, deep))
-    reports: list[Damage] = []
-    read_manifest(path, reports.append)
+    line = b'{"kind":"%b","time_ns":1,"symbols":[%b]}\n' % (kind, deep)
+    _, reports = read_with(tmp_path, line)
     assert ["nested too deeply" in reported.reason for reported in reports] == [True]
 
 
 def test_invalid_contracts_in_a_manifest_are_ignored(tmp_path: Path) -> None:
-    path = recording(tmp_path)
-    with (tmp_path / MANIFEST).open("ab") as file:
-        file.write(
-            b'{"kind":"instruments","time_ns":1,"symbols":[5,{"a":1},{"symbol":"BTCUSDT"}]}\n'
-        )
-    assert list(read_manifest(path).symbols) == ["BTCUSDT"]
+    line = b'{"kind":"instruments","time_ns":1,"symbols":[5,{"a":1},{"symbol":"BTCUSDT"}]}\n'
+    assert list(read_with(tmp_path, line)[0].symbols) == ["BTCUSDT"]
 
 
 def test_a_manifest_named_as_a_recording_is_refused(tmp_path: Path) -> None:

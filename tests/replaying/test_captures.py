@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from blocks import line_file
+from captures import CAPTURES, capture, whole
 from played import Replay
+from stage import listen
 
 from tickerplant.decode.decoder import ANSWERS, Decoder
 from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate, Event, Trade
@@ -26,28 +29,8 @@ from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.player import FastestDepth, Player
 from tickerplant.replaying.scan import scan
 
-BESIDE = Path(__file__).parents[2].parent
-
-CAPTURES = [
-    ("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",), 629),
-    ("ws-coinm-2024-08-hftbacktest", ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"), 1_885),
-    ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"), 1_565),
-    (
-        "ws-coinm-2021-07-22-cryptofeed",
-        ("BINANCE_DELIVERY.http.0.0.gz", "BINANCE_DELIVERY.ws.1.0.gz"),
-        212,
-    ),
-    ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",), 215),
-]
-
-whole = pytest.mark.slow("it reads a whole capture of an exchange")
-
-
-def capture(folder: str, names: tuple[str, ...]) -> list[str]:
-    found = [next(BESIDE.glob(f"*/data/{folder}/{name}"), None) for name in names]
-    if None in found:
-        pytest.skip("the captures are not beside the repository")
-    return [str(path) for path in found]
+COMPARED = (629, 1_885, 1_565, 212, 215)
+"""Of each capture, how many tops of books have a book ticker of the same update."""
 
 
 class Rebuilt:
@@ -89,7 +72,10 @@ class Rebuilt:
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "names", "compared"),
-    [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],
+    [
+        pytest.param(*each, compared, marks=[whole] if each in CAPTURES[:3] else [])
+        for each, compared in zip(CAPTURES, COMPARED, strict=True)
+    ],
 )
 def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
@@ -125,28 +111,19 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     plant = Plant(found.instruments, start_ms=found.start_ms)
     streams = found.streams("usdm")
     plant.start_passthrough("usdm", streams)
-    sent: list[bytes] = []
-
-    class Listener:
-        def write(self, data: bytes) -> None:
-            sent.append(data)
-
-    hub = plant.hubs["usdm"]
-    listener = Listener()
-    hub.subscribe(listener, streams)
-    hub.set_combined(listener, combined=True)
+    listener = listen(plant, sorted(streams))
+    plant.hubs["usdm"].set_combined(listener, combined=True)
     player = Player(plant, found, found.files[0], applied=FastestDepth(streams))
     expected = []
     for _, raw in chain.from_iterable(LineFile(path).batches()):
         player.play([(0, raw)])
-        hub.flush()
+        plant.hubs["usdm"].flush()
         if raw.startswith(b'{"stream"'):
             expected.append(raw)
+    sent = listener.texts()
     assert player.skipped == []
     assert len(sent) == len(expected) == 1_532
-    assert all(frame.endswith(raw) for frame, raw in zip(sent, expected, strict=True)), (
-        "the whole envelope is what was recorded"
-    )
+    assert sent == expected, "the whole envelope is what was recorded"
 
 
 @pytest.mark.heavy
@@ -156,8 +133,7 @@ def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
 ) -> None:
     [complete] = capture("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",))
     beginning = islice(chain.from_iterable(LineFile(complete).batches()), 15_000)
-    path = str(tmp_path / "beginning")
-    Path(path).write_bytes(b"".join(b"%d %b\n" % line for line in beginning))
+    path = line_file(tmp_path / "beginning", beginning)
     recording = LineFile(path)
     view = ByEventTime(recording) if pace == "event" else recording
     lines = list(chain.from_iterable(view.batches()))

@@ -12,9 +12,10 @@ from zlib import crc32
 
 import msgspec
 import pytest
+from blocks import line_file
+from captures import CAPTURES, capture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_captures import CAPTURES, capture
 
 from tickerplant.plant import Plant
 from tickerplant.queries import QUERIES
@@ -219,9 +220,7 @@ def test_simulated_messages_with_anything_wrong_come_to_the_same(
         raws[at] = CHANGES[change](raws[at])
     lines = [(START_MS * 10**6 + n, raw) for n, raw in enumerate(raws) if n not in dropped]
     with TemporaryDirectory() as folder:
-        path = Path(folder, "lines")
-        path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
-        found = scan([str(path)])
+        found = scan([line_file(Path(folder, "lines"), lines)])
     runs = [(0, lines[start : start + cut]) for start in range(0, len(lines), cut)]
     derived, envelopes = LISTENERS[listeners]
     more = [f"btcusdt@{topic}" for topic in DERIVED] if derived else []
@@ -253,9 +252,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
 ) -> None:
     trades = [raw for raw in simulated() if raw.startswith(b'{"stream":"btcusdt@trade"')][:100]
     lines = [(START_MS * 10**6 + n, raw) for n, raw in enumerate(trades)]
-    path = tmp_path / "lines"
-    path.write_bytes(b"".join(b"%d %b\n" % line for line in lines))
-    found = scan([str(path)])
+    found = scan([line_file(tmp_path / "lines", lines)])
     plant = Plant(found.instruments, start_ms=START_MS)
     player = Player(plant, found, found.files[0], applied=FastestDepth(()))
     plant.start_passthrough("usdm", found.streams("usdm"))

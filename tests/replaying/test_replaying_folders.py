@@ -9,10 +9,12 @@ from typing import Literal
 
 import msgspec
 import pytest
-from blocks import packed_lines, write_manifest
+from blocks import line_file, packed_lines, write_manifest, write_segment
+from msgspec import structs
 from played import Replay
 from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, open_plant
 
+from tickerplant.envelope import wrap
 from tickerplant.errors import RecordingError
 from tickerplant.frames import text_frame
 from tickerplant.logs import Complaints
@@ -25,7 +27,6 @@ from tickerplant.recording.manifest_entries import (
     InstrumentsListed,
     RecordingStarted,
     RunStarted,
-    SegmentSealed,
     SnapshotRecorded,
 )
 from tickerplant.recording.segments import segment_name
@@ -83,10 +84,6 @@ def snapshot(second: int) -> bytes:
     ).encode()
 
 
-def framed(stream: str, payload: bytes) -> bytes:
-    return b'{"stream":"%b","data":%b}' % (stream.encode(), payload)
-
-
 def written(
     folder: Path,
     lines: list[Line],
@@ -100,9 +97,8 @@ def written(
 ) -> Path:
     """A finished recording in blocks of ten lines."""
     folder.mkdir(parents=True)
-    name = segment_name(1, "20261121T181900Z")
-    blocks = [packed_lines(lines[at : at + 10]) for at in range(0, len(lines), 10)]
-    (folder / name).write_bytes(b"".join(blocks))
+    sealed = write_segment(folder / segment_name(1, "20261121T181900Z"), lines, 10)
+    streams = dict.fromkeys(STREAMS, 1) if counts is None else counts
     now_ns = lines[0][0]
     entries: list[AnyEntry] = [
         RecordingStarted(time_ns=now_ns, format=FORMAT, venue=venue, software="a test"),
@@ -114,18 +110,7 @@ def written(
             SnapshotRecorded(time_ns=at_ns(s), symbol="BTCUSDT", last_update_id=2 * s, levels=1000)
             for s in anchors
         ),
-        SegmentSealed(
-            time_ns=lines[-1][0],
-            name=name,
-            first_ns=now_ns,
-            last_ns=lines[-1][0],
-            lines=len(lines),
-            blocks=len(blocks),
-            text_bytes=0,
-            size_bytes=0,
-            sha256="",
-            streams=dict.fromkeys(STREAMS, 1) if counts is None else counts,
-        ),
+        structs.replace(sealed, streams=streams),
     ]
     write_manifest(folder, entries)
     return folder
@@ -138,10 +123,10 @@ def an_hour() -> list[Line]:
     """A trade and a change of the book a second, and now and then a snapshot."""
     found: list[Line] = []
     for second in range(1, SECONDS + 1):
-        found.append((at_ns(second), framed("btcusdt@depth@100ms", change(second))))
+        found.append((at_ns(second), wrap("btcusdt@depth@100ms", change(second))))
         if second in ANCHORS:
             found.append((at_ns(second), snapshot(second)))
-        found.append((at_ns(second) + 1, framed("btcusdt@trade", trade(second))))
+        found.append((at_ns(second) + 1, wrap("btcusdt@trade", trade(second))))
     return found
 
 
@@ -208,10 +193,9 @@ def test_symbols_that_were_not_requested_or_may_be_present_are_not_reported(tmp_
 def test_what_one_recording_lacks_may_be_in_another(tmp_path: Path) -> None:
     names = [*STREAMS, "ethusdt@trade"]
     partial = written(tmp_path / "r", an_hour()[:100], requested=names)
-    other = tmp_path / "other"
-    other.write_bytes(b"%d %b\n" % (at_ns(5), framed("ethusdt@trade", trade(5, "ETHUSDT"))))
+    other = line_file(tmp_path / "other", [(at_ns(5), wrap("ethusdt@trade", trade(5, "ETHUSDT")))])
     assert scan([str(partial)]).unrecorded == ["ETHUSDT"]
-    assert scan([str(partial), str(other)]).unrecorded == []
+    assert scan([str(partial), other]).unrecorded == []
 
 
 def test_contracts_that_a_manifest_does_not_list_are_guessed(tmp_path: Path) -> None:
@@ -240,9 +224,9 @@ def test_a_recording_of_an_unknown_venue_is_refused(tmp_path: Path) -> None:
 
 
 def test_both_venues_in_one_folder_are_served_on_their_ports(tmp_path: Path) -> None:
-    usdm = [(at_ns(s), framed("btcusdt@trade", trade(s))) for s in range(1, 50)]
+    usdm = [(at_ns(s), wrap("btcusdt@trade", trade(s))) for s in range(1, 50)]
     coinm = [
-        (at_ns(s) + 5, framed("btcusd_perp@trade", trade(s, "BTCUSD_PERP").replace(b".10", b".1")))
+        (at_ns(s) + 5, wrap("btcusd_perp@trade", trade(s, "BTCUSD_PERP").replace(b".10", b".1")))
         for s in range(1, 50)
     ]
     written(tmp_path / "both" / "usdm", usdm, counts={"btcusdt@trade": 49})
@@ -283,9 +267,7 @@ def test_a_warm_up_begins_before_the_last_snapshot(
 
 
 def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path) -> None:
-    lines = b"".join(b"%d %b\n" % line for line in an_hour())
-    (tmp_path / "lines").write_bytes(lines)
-    found = scan([str(hour), str(tmp_path / "lines")])
+    found = scan([str(hour), line_file(tmp_path / "lines", an_hour())])
     assert warm_up_start_ns(at_ns(2_000), 0, found.files, [0, 0]) == 0
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-from blocks import packed_lines, write_manifest
+from blocks import write_manifest, write_segment
 
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
@@ -18,9 +16,8 @@ from tickerplant.recording.manifest_entries import (
     FORMAT,
     Entry,
     RecordingStarted,
-    SegmentSealed,
 )
-from tickerplant.recording.segments import segment_name, segment_paths
+from tickerplant.recording.segments import segment_name
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
@@ -104,17 +101,6 @@ def _answer(plant: Plant, venue: Venue, path: str, symbol: str) -> bytes:
     return address.encode() + b" " + msgspec.json.encode(answer)
 
 
-def stream_of(raw: bytes) -> str:
-    """The stream of a message; empty for an answer."""
-    begin = b'{"stream":"'
-    return raw[len(begin) :].partition(b'"')[0].decode() if raw.startswith(begin) else ""
-
-
-def line_file(path: Path, lines: Iterable[Line]) -> str:
-    path.write_bytes(b"".join([b"%d %b\n" % line for line in lines]))
-    return str(path)
-
-
 def folder(
     path: Path,
     segments: Sequence[Sequence[Line]],
@@ -124,32 +110,12 @@ def folder(
 ) -> str:
     """A folder with finished segments, and further entries in its manifest."""
     path.mkdir(exist_ok=True)
-    sealed: list[Entry] = []
-    for number, lines in enumerate(segments, 1):
-        segment = path / segment_name(number, "20260301T000000Z")
-        parts = [lines[at : at + block_lines] for at in range(0, len(lines), block_lines)]
-        data = b"".join(packed_lines(list(part)) for part in parts)
-        segment.write_bytes(data)
-        sealed.append(
-            SegmentSealed(
-                time_ns=lines[-1][0],
-                name=segment.name,
-                first_ns=lines[0][0],
-                last_ns=lines[-1][0],
-                lines=len(lines),
-                blocks=len(parts),
-                text_bytes=sum(len(b"%d %b\n" % line) for line in lines),
-                size_bytes=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                streams=dict(Counter(filter(None, (stream_of(raw) for _, raw in lines)))),
-            )
-        )
+    sealed = [
+        write_segment(path / segment_name(number, "20260301T000000Z"), lines, block_lines)
+        for number, lines in enumerate(segments, 1)
+    ]
     entries = list(entries)
     began_ns = min([segments[0][0][0], *(entry.time_ns for entry in entries)])
     begun = RecordingStarted(time_ns=began_ns, format=FORMAT, venue="usdm", software="a test")
     write_manifest(path, [begun, *entries, *sealed])
     return str(path)
-
-
-def segments_of(path: str) -> list[Path]:
-    return segment_paths(path)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from blocks import line_file, stream_of
+from captures import CAPTURES, capture, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import PROVEN_KINDS, folder, line_file, stream_of, tape
+from recordings import PROVEN_KINDS, folder, tape
 
 from tickerplant.recording.line import Line, merge
 from tickerplant.recording.line_file import LineFile
@@ -19,27 +21,9 @@ from tickerplant.venue import COINM, USDM, Venue
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.walk import Walk
 
-BESIDE = Path(__file__).parents[2].parent
-CAPTURES = [
-    ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz")),
-    ("ws-coinm-2024-08-hftbacktest", ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz")),
-    (
-        "ws-coinm-2021-07-22-cryptofeed",
-        ("BINANCE_DELIVERY.http.0.0.gz", "BINANCE_DELIVERY.ws.1.0.gz"),
-    ),
-    ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",)),
-]
-whole = pytest.mark.slow("it reads a whole capture of an exchange")
 CUT_LINES = 3_000
 """Lines of a capture, from its start, that frames are cut out of."""
 KLINES = ("btcusdt@kline_1m", "btcusdt@markPriceKline_1m", "btcusdt@aggTrade")
-
-
-def capture(name: str, files: tuple[str, ...]) -> list[str]:
-    found = [next(BESIDE.glob(f"*/data/{name}/{file}"), None) for file in files]
-    if None in found:
-        pytest.skip("the captures are not beside the repository")
-    return [str(path) for path in found]
 
 
 def found_in(
@@ -201,7 +185,7 @@ def test_candles_whose_end_was_cut_out_are_missing(
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "files"),
-    [*CAPTURES[2:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:2])],
+    [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[1:3])],
 )
 def test_the_captures_are_complete_and_what_is_cut_out_of_them_is_found(
     name: str, files: tuple[str, ...], tmp_path: Path

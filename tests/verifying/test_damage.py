@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from blocks import write_manifest
+from blocks import line_file, write_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import VENUE_STREAMS, folder, line_file, tape
+from recordings import VENUE_STREAMS, folder, tape
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line

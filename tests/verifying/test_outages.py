@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import goldens
 import pytest
+from blocks import stream_of
 from msgspec import structs
-from recordings import folder, stream_of, tape
+from recordings import folder, tape
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line

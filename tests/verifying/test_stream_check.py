@@ -9,9 +9,9 @@ from typing import Any
 import goldens
 import msgspec
 import pytest
+from blocks import line_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import line_file
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from blocks import write_manifest
+from blocks import line_file, write_manifest
 from programs import PATIENCE_S, wait_open
-from recordings import folder, line_file, tape
+from recordings import folder, tape
 
 from tickerplant.cli import main
 from tickerplant.recording.line import Line
