@@ -93,18 +93,6 @@ class Observer:
 class FeedContext:
     """The shared state of a feed."""
 
-    __slots__ = (
-        "actions",
-        "due",
-        "has_end",
-        "now_ms",
-        "observer",
-        "paused",
-        "recoveries",
-        "settings",
-        "wall_ms",
-    )
-
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
         self.now_ms = 0

@@ -11,7 +11,6 @@ Its caller (`client/history.py`) carries out what `take_fetches` returns.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import merge
@@ -237,58 +236,22 @@ def _is_message_of(item: Message | Notice, stream: str) -> bool:
     return isinstance(item, Message) and item.stream == stream
 
 
-class _Joint(ABC):
-    """The end of a history, to which the first live message is joined."""
-
-    id_of: Callable[[Any], int]
-    """Returns the id of a message."""
-
-    @property
-    @abstractmethod
-    def has_position(self) -> bool:
-        """Whether there is a message in the history."""
-
-    @property
-    @abstractmethod
-    def first_missing_id(self) -> int:
-        """The `after_id` of a fetch of what follows."""
-
-    @abstractmethod
-    def advance(self, message: Any) -> None:
-        """Move behind a message of the history."""
-
-    @abstractmethod
-    def classify(self, message: Any) -> Step:
-        """Return how a live message relates to the last one of the history."""
-
-    @abstractmethod
-    def is_between(self, item_id: int, after_id: int, before_id: int) -> bool:
-        """Whether a message belongs to those that were fetched."""
-
-    @abstractmethod
-    def missing_between(self, after_id: int, before_id: int) -> int:
-        """Return how many messages there are between."""
-
-    def is_open(self, message: Any) -> bool:  # noqa: ARG002  # only candles are
-        """Whether a message of the history is that of an open candle."""
-        return False
-
-
-class _IdJoint(_Joint):
-    """Of trades, whose ids rise by one."""
+class _Joint:
+    """The end of a history of trades, whose ids rise by one, to which the first live message is joined."""
 
     def __init__(self, kind: str) -> None:
         self._cursor = ID_CURSORS[kind]()
-        self.id_of = self._cursor.id_of
+        self.id_of: Callable[[Any], int] = self._cursor.id_of
+        """Returns the id of a message."""
 
     @property
     def has_position(self) -> bool:
         """Whether there is a message in the history."""
-        return self._cursor.last_id != NONE
+        return self.first_missing_id != NONE
 
     @property
     def first_missing_id(self) -> int:
-        """The last id; the bounds of a fetch are exclusive."""
+        """The `after_id` of a fetch of what follows: the last id, as bounds are exclusive."""
         return self._cursor.last_id
 
     def advance(self, message: Any) -> None:
@@ -307,50 +270,48 @@ class _IdJoint(_Joint):
         """Return how many messages there are between."""
         return before_id - after_id - 1
 
+    def is_open(self, message: Any) -> bool:  # noqa: ARG002  # only candles are
+        """Whether a message of the history is that of an open candle."""
+        return False
+
 
 class _CandleJoint(_Joint):
-    """Of candles, the last of which may be open."""
+    """The end of a history of candles, the last of which may be open; their ids are their open times."""
 
     def __init__(self) -> None:
-        self._cursor = CandleCursor()
+        self._candles = CandleCursor()
         self.id_of = attrgetter("candle.open_time_ms")
         self._repeated = 0
 
     @property
     def has_position(self) -> bool:
-        """Whether there is a candle in the history."""
-        return self._cursor.open_time_ms != NONE
+        return self._candles.open_time_ms != NONE
 
     @property
     def first_missing_id(self) -> int:
         """When the earliest candle opens of which the last message is not in the history."""
-        return self._cursor.first_missing_ms
+        return self._candles.first_missing_ms
 
     def advance(self, message: Any) -> None:
-        """Move to a candle of the history."""
-        self._cursor.advance(message.candle)
+        self._candles.advance(message.candle)
 
     def classify(self, message: Any) -> Step:
-        """Return how a live message relates to the last candle of the history."""
-        step = self._cursor.classify(message.candle)
+        step = self._candles.classify(message.candle)
         if step in {Step.DUPLICATE, Step.LATE}:
             self._repeated += 1
             return step if self._repeated <= MAX_REPEATED else Step.RESTART
         return step
 
     def is_between(self, item_id: int, after_id: int, before_id: int) -> bool:
-        """Whether a candle belongs to those that were fetched."""
         return after_id <= item_id < before_id
 
     def missing_between(self, after_id: int, before_id: int) -> int:  # noqa: ARG002  # the cursor knows
-        """Return how many candles there are between."""
-        return self._cursor.missing_before(before_id)
+        return self._candles.missing_before(before_id)
 
     def is_open(self, message: Any) -> bool:
-        """Whether a candle of the history is open."""
         return not message.candle.is_closed
 
 
 def _joint_of(stream: str) -> _Joint:
     kind = parse_stream_name(stream).kind
-    return _CandleJoint() if kind in CANDLES else _IdJoint(kind)
+    return _CandleJoint() if kind in CANDLES else _Joint(kind)

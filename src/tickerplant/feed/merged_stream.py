@@ -102,22 +102,6 @@ class Backlog:
 class Secondary:
     """What is known of a connection that is subscribed to a stream beside the primary."""
 
-    __slots__ = (
-        "delivering_since_ms",
-        "expected",
-        "idle_since_ms",
-        "is_delivering",
-        "is_in_step",
-        "is_mute",
-        "is_restarted",
-        "last_id",
-        "may_be_older",
-        "may_repeat",
-        "resubscriptions",
-        "skipped",
-        "waiting",
-    )
-
     def __init__(self, *, may_be_older: bool = False) -> None:
         self.is_delivering = False
         """Whether its subscription was acknowledged, or a message came."""
