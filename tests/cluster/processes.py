@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from programs import PATIENCE_S
-
 from tickerplant.cluster.nats_server import program
+
+LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 
 
 def free_port() -> int:
@@ -20,31 +20,42 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class Processes:
-    """Starts programs, and ends them all in the end."""
+@contextmanager
+def bus(
+    folder: Path, settings: str = "", *, host: str = "127.0.0.1", port: int = -1
+) -> Iterator[str]:
+    """Run a NATS server with further pieces of configuration; its address, `127.0.0.1:4222`."""
+    configuration = folder / "nats.conf"
+    configuration.write_text(f'host: "{host}"\nport: {port}\n{settings}\n')
+    command = (program(), "--config", str(configuration))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stderr is not None
+        try:
+            lines = []
+            for line in process.stderr:
+                lines.append(line)
+                if "Server is ready" in line:
+                    break
+            found = LISTENING.search("".join(lines))
+            assert found, lines
+            yield f"127.0.0.1:{found[1]}"
+        finally:
+            process.kill()
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.started: list[subprocess.Popen[bytes]] = []
+
+class Processes:
+    """Starts programs, which end together."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
 
     def bus(self, port: int) -> None:
         """Start a bus, and return when it accepts connections."""
-        log = self._folder / f"bus-{port}.txt"
-        command = [program(), "--addr", "127.0.0.1", "--port", str(port), "--log", str(log)]
-        self.started.append(subprocess.Popen(command))  # noqa: S603  # a program of this repository
-        until_s = time.monotonic() + PATIENCE_S
-        while not (log.exists() and "Server is ready" in log.read_text()):
-            assert time.monotonic() < until_s, "the bus is not ready"
-            time.sleep(0.02)
+        self._stack.enter_context(bus(self._folder, port=port))
 
 
 @contextmanager
 def processes(folder: Path) -> Iterator[Processes]:
     """Yield what starts programs."""
-    made = Processes(folder)
-    try:
-        yield made
-    finally:
-        for process in made.started:
-            process.kill()
-            process.wait()
+    with ExitStack() as stack:
+        yield Processes(folder, stack)

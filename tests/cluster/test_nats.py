@@ -6,13 +6,19 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
+from crew import MARKET
 from loopback import looped, looped_on_sockets
 from msgspec.structs import replace
+from processes import bus as running
 from programs import PATIENCE_S
+from security import accounts, certificates
 
+from tickerplant.cli import main
 from tickerplant.cluster import nats
 from tickerplant.cluster.broker import Failed, answer, ask
 from tickerplant.cluster.nats import NatsBroker, open_bus
@@ -132,25 +138,48 @@ async def test_a_killed_server_is_noticed_at_once_and_every_question_fails() -> 
         b.one.subscribe("t.a", lambda *_: None)
 
 
-@pytest.mark.slow("a server stands still for seconds")
-@looped_on_sockets
-async def test_a_server_that_stands_still_is_given_up_and_a_short_pause_is_borne() -> None:
-    async with bus() as b:
-        b.signal(signal.SIGSTOP)
-        await asyncio.sleep(1.5)
-        b.signal(signal.SIGCONT)
-        await settled(b.one, b.other)
-        b.signal(signal.SIGSTOP)
-        try:
-            for _ in range(20):
-                b.one.publish("t.much", bytes(1 << 20))  # although much waits to be written
-            async with asyncio.timeout(PATIENCE_S):
-                await asyncio.wait({b.one.lost, b.other.lost})
-            with pytest.raises(BusError) as refused:
-                await open_bus(b.server.settings, "late", Complaints())
-            assert refused.value.may_pass
-        finally:
-            b.signal(signal.SIGCONT)
+class Still:
+    """A server that may stand still, although its system goes on."""
+
+    def __init__(self) -> None:
+        self.goes = asyncio.Event()
+        self.goes.set()
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.goes.wait()
+        writer.write(b'INFO {"server_id":"X","max_payload":1048576}\r\n')
+        with suppress(OSError):
+            while line := await reader.readline():
+                await self.goes.wait()
+                if line == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
+        writer.close()
+
+
+@looped
+async def test_a_server_that_stands_still_is_given_up_and_a_pause_within_the_grace_is_borne() -> (
+    None
+):
+    still = Still()
+    async with await asyncio.start_server(still.serve, "127.0.0.1", 0) as server:
+        url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = BusSettings(servers=(url,), grace_ms=5_000)
+        one = await open_bus(settings, "test", Complaints())
+        still.goes.clear()
+        await asyncio.sleep(4)
+        still.goes.set()
+        await asyncio.sleep(10)
+        assert not one.lost.done()
+        still.goes.clear()
+        for _ in range(20):
+            one.publish("t.much", bytes(1 << 20))  # although much waits to be written
+        await asyncio.sleep(8)
+        assert one.lost.done()
+        with pytest.raises(BusError) as refused:
+            await open_bus(settings, "late", Complaints())
+        assert refused.value.may_pass
+        still.goes.set()
 
 
 @looped_on_sockets
@@ -219,3 +248,37 @@ async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
             with pytest.raises(BusError, match=f"what listens at {url} is not a NATS") as refused:
                 await open_bus(BusSettings(servers=(url,)), "test", Complaints())
             assert not refused.value.may_pass
+
+
+@looped_on_sockets
+async def test_a_bus_is_reached_with_credentials_and_with_certificates(tmp_path: Path) -> None:
+    async def reach(**settings: Any) -> None:
+        await (await open_bus(BusSettings(**settings), "test", Complaints())).close()
+
+    security, credentials = accounts(tmp_path)
+    with running(tmp_path, security) as address:
+        url = f"nats://{address}"
+        await reach(servers=(url,), credentials=str(credentials))
+        with pytest.raises(BusError, match="Authorization Violation"):
+            await reach(servers=(url,))
+    security, ca, certificate = certificates(tmp_path)
+    with running(tmp_path, security) as address:
+        url = f"tls://{address}"
+        await reach(servers=(url,), ca=str(ca), cert=str(certificate))
+        with pytest.raises(BusError, match=f"no TLS to the bus at {url}: "):
+            await reach(servers=(url,), ca=str(ca))
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("command", [("edge",), (*MARKET, "--workers", "2")])
+def test_a_refusal_by_a_bus_is_one_sentence(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path, 'authorization { user: "edges", password: "secret" }') as address:
+        proof = ("--bus-user", "edges", "--bus-password", "guess")
+        with pytest.raises(SystemExit) as ended:
+            main((*command, "--bus", f"nats://{address}", *proof))
+    output, errors = capsys.readouterr()
+    assert (ended.value.code, output) == (2, "")
+    at = f"no connection to the bus at nats://{address}"
+    assert errors.splitlines() == [f"tickerplant: {at}: Authorization Violation"]

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -69,7 +68,6 @@ async def impostor(
         yield heard
 
 
-@pytest.mark.slow("a program is killed")
 @looped_on_sockets
 async def test_whoever_takes_the_port_of_a_killed_server_is_told_nothing() -> None:
     server = NatsServer(Complaints())
@@ -127,38 +125,6 @@ async def test_a_server_that_ends_before_it_greets_is_told_nothing(child: int) -
         with pytest.raises(BusError, match="has ended"):
             await open_bus(settings, "test", Complaints())
         assert heard == b""
-
-
-@pytest.mark.slow("a program is killed")
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_it_ends_with_a_parent_that_is_killed_and_leaves_no_file(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, os, signal\n"
-        "from tickerplant.cluster.nats_server import NatsServer\n"
-        "from tickerplant.logs import Complaints\n"
-        "async def main():\n"
-        "    server = NatsServer(Complaints())\n"
-        "    await server.start()\n"
-        "    print(server.process.pid, flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "asyncio.run(main())\n"
-    )
-    ended = subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, "-c", code],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL
-    child = int(ended.stdout)
-    pause = threading.Event()
-    while Path(f"/proc/{child}").exists() and _state(child) != "Z":
-        pause.wait(0.01)
-    assert list(tmp_path.iterdir()) == []
-
-
-def _state(process: int) -> str:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_a_program_that_does_not_start_is_named_with_its_last_words(

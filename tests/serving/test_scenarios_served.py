@@ -6,82 +6,13 @@ import json
 import re
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 import tickerplant
-from tickerplant import testing
 from tickerplant.cli import main
 from tickerplant.control.client import ControlClient, ControlError
-from tickerplant.errors import ConfigError
-
-SERVED = pytest.mark.slow("a program is started")
-
-BAD_DAY = """
-title = "A bad day"
-duration = "60s"
-[[change]]
-at = "10s"
-market = "shock"
-move = -0.1
-over = "10s"
-[[change]]
-at = "20s"
-fault = "http_503"
-[[change]]
-at = "25s"
-fault = "close"
-code = 1008
-"""
-
-
-def price(exchange: testing.Exchange) -> float:
-    url = f"{exchange.usdm_url}/fapi/v1/premiumIndex?symbol=BTCUSDT"
-    with urllib.request.urlopen(url) as answer:  # noqa: S310  # the server of this test
-        return float(json.load(answer)["markPrice"])
-
-
-@pytest.mark.sockets
-@SERVED
-def test_one_is_started_and_stopped_in_the_middle_of_a_market(tmp_path: Path) -> None:
-    path = tmp_path / "day.toml"
-    path.write_text(BAD_DAY, encoding="utf-8")
-    with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
-        with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
-            exchange.scenario("flash-crahs")
-        with pytest.raises(ConfigError, match=r"symbols in change 3 .* of delivery-hour\.toml"):
-            exchange.scenario("delivery-hour")
-        assert exchange.rules() == {}
-        exchange.step("30s")
-        before = price(exchange)
-        day = exchange.scenario(path)
-        exchange.step("19.5s")
-        assert price(exchange) < 0.93 * before
-        exchange.step("1s")
-        with pytest.raises(urllib.error.HTTPError, match="503"):
-            price(exchange)
-        day.stop()
-        assert exchange.rules() == {}, "the shock was over, and the fault is removed"
-        assert price(exchange) < 0.93 * before
-        exchange.step("60s")
-        assert price(exchange) < 0.95 * before, "what has moved stays"
-
-
-@pytest.mark.sockets
-@SERVED
-def test_the_same_seed_and_the_same_steps_are_the_same_day() -> None:
-    def run() -> bytes:
-        with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
-            exchange.step("3s")
-            exchange.scenario("flash-crash")
-            exchange.step("70s")
-            url = f"{exchange.usdm_url}/fapi/v1/trades?symbol=BTCUSDT&limit=1000"
-            with urllib.request.urlopen(url) as answer:  # noqa: S310  # the server of this test
-                return bytes(answer.read())
-
-    assert run() == run()
 
 
 def refusal(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -99,7 +30,10 @@ def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "day.toml"
-    path.write_text(BAD_DAY.replace("shock", "shok"), encoding="utf-8")
+    path.write_text(
+        'title = "A bad day"\nduration = "60s"\n[[change]]\nat = "10s"\nmarket = "shok"\n',
+        encoding="utf-8",
+    )
     assert re.search(
         r"'shok' for market in change 1 \(at 10s\) of .*day\.toml: .*mean shock\?",
         refusal("simulate", "--scenario", str(path), capsys=capsys),
@@ -121,7 +55,7 @@ def test_a_relay_says_what_it_cannot_perform_before_it_asks_its_upstream(
 
 
 @pytest.mark.sockets
-@SERVED
+@pytest.mark.slow("a program is started")
 def test_a_scenario_of_a_command_starts_when_the_clients_that_it_waits_for_are_there() -> None:
     command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", "trading-halt"]
     options = ("--symbols", "BTCUSDT", "--usdm-port", "0", "--coinm-port", "0", "--json")

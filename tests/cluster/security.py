@@ -1,54 +1,14 @@
-"""NATS servers with the ways in which users secure theirs."""
+"""The ways in which users secure a NATS server."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import nkeys
 import trustme
-
-from tickerplant.cluster.nats_server import program
-
-LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
-SERVER = """\
-host: "{host}"
-port: -1
-{settings}
-"""
-
-
-@asynccontextmanager
-async def bus(folder: Path, settings: str = "", host: str = "127.0.0.1") -> AsyncIterator[str]:
-    """A NATS server with further pieces of configuration; its address, `127.0.0.1:4222`."""
-    configuration = folder / "nats.conf"
-    configuration.write_text(SERVER.format(host=host, settings=settings))
-    process = await asyncio.create_subprocess_exec(
-        *(program(), "--config", str(configuration)), stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    try:
-        port = ""
-        lines = []
-        while line := (await process.stderr.readline()).decode():
-            lines.append(line)
-            if found := LISTENING.search(line):
-                port = found[1]
-            if "Server is ready" in line:
-                break
-        assert port, "".join(lines)
-        yield f"127.0.0.1:{port}"
-    finally:
-        with suppress(ProcessLookupError):  # it did not start
-            process.kill()
-        await process.stderr.read()
-        await process.wait()
 
 
 class Key:

@@ -23,7 +23,6 @@ from tickerplant.venue import USDM, VENUES
 
 WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("answering_worker.py"))]
 PAUSES_S = (0.0, 0.1, 0.2)
-PROCESSES = pytest.mark.slow("workers are processes that are killed, or end")
 
 
 @asynccontextmanager
@@ -59,23 +58,6 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-@PROCESSES
-@looped_on_sockets
-async def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
-    async with working(tmp_path, 3) as (workers, ports):
-        before = workers.pids
-        assert {await answered_by(ports) for _ in range(60)} == set(before.values())
-        os.kill(before[2], signal.SIGKILL)
-        seen = set[int]()
-        while not seen - set(before.values()):
-            with suppress(ConnectionResetError):  # it waited for the one that was killed
-                seen.add(await answered_by(ports))
-        await until(lambda: workers.restart_count == 1 and len(workers.pids) == 3)
-        after = workers.pids
-        assert {after[1], after[3]} == {before[1], before[3]}
-
-
-@PROCESSES
 @looped_on_sockets
 async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: Path) -> None:
     output = StringIO()
@@ -100,7 +82,6 @@ async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_
         assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
 
 
-@PROCESSES
 @looped_on_sockets
 async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
     output = StringIO()
@@ -113,7 +94,6 @@ async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_pat
     assert not output.getvalue(), "none is replaced"
 
 
-@PROCESSES
 @looped_on_sockets
 async def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
     async with working(tmp_path, 2) as (workers, ports):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connecting import connect
+from loopback import ask_http
 from programs import PATIENCE_S, hear_hangups
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -39,16 +40,20 @@ class Crew:
     @property
     def children(self) -> dict[int, str]:
         """The processes that it has started: by their ids, `worker 1` or `nats-server`."""
-        return children_of(self.process.pid)
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError, ValueError, IndexError):  # it ends, or is not yet a program
+                state = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(state[1]) == self.process.pid and state[0] != "Z":
+                    words = (folder / "cmdline").read_text().split("\0")[:-1]
+                    name = f"worker {words[-1]}" if "worker" in words else Path(words[0]).name
+                    found[int(folder.name)] = name
+        return found
 
     @property
     def workers(self) -> dict[int, int]:
         """The process ids of the workers by number."""
-        return {
-            int(name.split()[1]): pid
-            for pid, name in self.children.items()
-            if name.startswith("worker")
-        }
+        return {int(name[7:]): pid for pid, name in self.children.items() if name[:6] == "worker"}
 
     @property
     def bus(self) -> int:
@@ -64,30 +69,18 @@ class Crew:
         line: dict[str, Any] = json.loads(text)
         return line
 
-    async def said(self, text: str) -> None:
+    async def serves(self) -> None:
+        """Wait until it does."""
+        venue = (await self.line())["venues"]["usdm"]
+        self.streams, self.rest = venue["streams"], venue["rest"]
+
+    async def said(self, text: str, times: int = 1) -> None:
         """Wait until the log has `text`."""
-        await until(lambda: text in self.log)
+        await until(lambda: self.log.count(text) >= times)
 
     async def ended(self) -> int:
         async with asyncio.timeout(PATIENCE_S):
             return await self.process.wait()
-
-
-def children_of(parent: int) -> dict[int, str]:
-    found = {}
-    for folder in Path("/proc").iterdir():
-        with suppress(
-            OSError, ValueError, IndexError
-        ):  # it ends meanwhile, or is not yet a program
-            pid = int(folder.name)
-            state = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(state[1]) == parent and state[0] != "Z":
-                words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
-                is_worker = b"worker" in words
-                found[pid] = (
-                    f"worker {words[-1].decode()}" if is_worker else Path(words[0].decode()).name
-                )
-    return found
 
 
 def is_running(pid: int) -> bool:
@@ -103,18 +96,29 @@ async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -
 
 
 @asynccontextmanager
+async def standing(process: int) -> AsyncIterator[None]:
+    """Let a process stand still until the end of the block."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+@asynccontextmanager
 async def started(
     folder: Path,
     *arguments: str,
-    env: Mapping[str, str] | None = None,
     name: str = "log",
     is_ready: bool = True,
     prefix: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Crew]:
     """Start the program on free ports; with `is_ready`, wait until it serves.
 
     Args:
         prefix: What to write before the command.
+        env: Further variables of its environment.
     """
     path = folder / f"{name}.txt"
     inherited = {key: text for key, text in os.environ.items() if not key.startswith("TICKERPLANT")}
@@ -131,77 +135,63 @@ async def started(
     children: dict[int, str] = {}
     try:
         if is_ready:
-            venue = (await crew.line())["venues"]["usdm"]
-            crew.streams, crew.rest = venue["streams"], venue["rest"]
+            await crew.serves()
         yield crew
     finally:
         if process.returncode is None:
             children = crew.children
             process.kill()
         await process.wait()
-        if children:
-            await until(lambda: not any(map(is_running, children)))
+        await until(lambda: not any(map(is_running, children)))
 
 
 class Listener:
-    """A client that keeps all that it hears of depth updates, and how its connection ended."""
+    """A client of the depth updates of BTCUSDT: how many it has heard, and how it ended."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
-        self.last_id = 0
-        self.count = 0
-        self.holes = 0
-        self.code = 0
-        """The close code; 1006 if the connection broke without one."""
-        self.reason = ""
+        self.last_id = self.count = self.holes = 0
+        self.end = (0, "")
+        """The close code and the reason; 1006 if the connection broke without one."""
         self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        try:
+        with suppress(ConnectionClosed):
             async for text in self.connection:
                 message = json.loads(text)
-                if self.last_id and message["pu"] != self.last_id:
-                    self.holes += 1
+                self.holes += self.last_id not in (0, message["pu"])
                 self.last_id = message["u"]
                 self.count += 1
-        except ConnectionClosed as closed:
-            self.code = closed.rcvd.code if closed.rcvd else 1006
-            self.reason = closed.rcvd.reason if closed.rcvd else ""
-        else:
-            self.code, self.reason = (
-                self.connection.close_code or 0,
-                self.connection.close_reason or "",
-            )
-
-    async def hears_more(self, count: int = 3) -> None:
-        before = self.count
-        await until(lambda: self.count >= before + count or self.task.done())
-        assert not self.task.done(), (self.code, self.reason)
+        self.end = self.connection.close_code or 1006, self.connection.close_reason or ""
 
 
 async def all_hear_more(listeners: Iterable[Listener], count: int = 3) -> None:
-    await asyncio.gather(*(each.hears_more(count) for each in listeners))
+    """Wait until each has heard more, without a hole."""
+    wanted = {each: each.count + count for each in listeners}
+    await until(
+        lambda: all(each.count >= count or each.task.done() for each, count in wanted.items())
+    )
+    assert not [each.end for each in wanted if each.task.done()]
+    assert not any(each.holes for each in wanted)
 
 
-async def all_closed(listeners: Iterable[Listener], within_s: float) -> None:
-    """Wait until all are told that the bus is lost; none has missed a message before."""
+async def all_closed(
+    listeners: Iterable[Listener], within_s: float = PATIENCE_S, end: tuple[int, str] = LOST
+) -> None:
+    """Wait until all are closed so; none has missed a message before."""
     ends = list(listeners)
     await until(lambda: all(each.task.done() for each in ends), within_s)
-    assert {(each.code, each.reason, each.holes) for each in ends} == {(*LOST, 0)}
+    assert {(each.end, each.holes) for each in ends} == {(end, 0)}
 
 
-def readiness(at: str) -> tuple[int, str]:
+async def readiness(at: str) -> tuple[int, str]:
     """Return the status of `/readyz`, and why the server is not ready."""
-    connection = http.client.HTTPConnection(urlsplit(at).netloc, timeout=PATIENCE_S)
-    connection.request("GET", "/readyz")
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    return response.status, json.loads(text).get("reason", "")
+    answer = await ask_http(urlsplit(at).netloc, "GET", "/readyz")
+    return answer.status, answer.json["reason"]
 
 
 async def accepts_clients(streams: str) -> None:
-    """Wait until every process does; one of a few attempts meets each."""
+    """Wait until every process does, and serves; one of a few attempts meets each."""
     accepted = 0
     async with asyncio.timeout(PATIENCE_S):
         while accepted < 12:
@@ -211,13 +201,17 @@ async def accepts_clients(streams: str) -> None:
             except InvalidStatus:
                 accepted = 0
                 await asyncio.sleep(0.1)
+    async with listening(streams, 4) as clients:
+        await all_hear_more(clients)
 
 
 @asynccontextmanager
-async def listening(url: str, count: int) -> AsyncIterator[list[Listener]]:
-    """Clients that listen to the book of BTCUSDT."""
-    listeners = [Listener(await connect(f"{url}/ws/btcusdt@depth@100ms")) for _ in range(count)]
+async def listening(url: str, count: int, **options: Any) -> AsyncIterator[list[Listener]]:
+    """Clients that listen to the book of BTCUSDT, and have heard some messages."""
+    path = f"{url}/ws/btcusdt@depth@100ms"
+    listeners = [Listener(await connect(path, **options)) for _ in range(count)]
     try:
+        await all_hear_more(listeners)
         yield listeners
     finally:
         for each in listeners:
