@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import msgspec
@@ -209,22 +208,6 @@ async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() ->
         assert (answer.status, answer.json["reason"]) == (503, "the upstream is lost")
 
 
-@looped
-async def test_faults_of_connections_happen_at_edges_and_are_counted_at_the_plant() -> None:
-    async with whole(2, faults="refuse=1,http_503=1") as many:
-        for house in many.edges:
-            with pytest.raises(Exception, match="503"):
-                await house.connect("/ws").__aenter__()
-            assert (await house.get("/fapi/v1/ping")).json["code"] == -1008
-        exempt = await many.edges[0].get("/fapi/v1/ping", headers={"X-Tickerplant-Exempt": "1"})
-        assert exempt.status == 200
-        await many.reported()
-        page = (await many.edges[0].get("/plant/v1/faults")).json
-        assert page["seed"] == 1
-        assert page["counts"] == {"refuse": 2, "http_503": 2}
-        assert {each.server.faults.seed for each in many.served} == {1}
-
-
 class _State(Struct):
     speed: float
 
@@ -261,62 +244,53 @@ async def test_the_clock_is_read_and_set_through_an_edge() -> None:
         assert clock.asked == [{"paused": "true", "speed": 2}]
 
 
-@looped
-async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() -> None:
-    async with whole(1, control_token="open sesame") as many:  # noqa: S106
-        (edge,) = many.edges
-        refused = await edge.get("/plant/v1/nodes")
-        assert (refused.status, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
-        wrong = await edge.get("/plant/v1/nodes", headers={"Authorization": "Bearer open"})
-        assert wrong.status == 401
-        profile = await edge.get("/plant/v1/profile")
-        assert profile.json == {"profile": "2026q1"}, "it is public, as /healthz is"
-        right = {"Authorization": "Bearer open sesame"}
-        assert (await edge.get("/plant/v1/nodes", headers=right)).status == 200
-        assert (await edge.get("/%70lant/v1/nodes", headers=right)).status == 404
-        assert (await edge.get("/healthz")).status == 200
-        document = await edge.get("/plant/v1/openapi.json", headers=right)
-        assert document.json["openapi"] == "3.1.0"
+SECRET = {"control_token": "open sesame"}
+RIGHT = {"Authorization": "Bearer open sesame"}
+PROXY = {"trusted_proxies": ["127.0.0.1"]}
+THERE, HERE = ({"X-Forwarded-For": each} for each in ("203.0.113.7", "127.0.0.1"))
+AFAR = {"is_beside_plant": False}
+MAY: tuple[tuple[dict[str, Any], str, dict[str, str], int], ...] = (
+    (SECRET, "GET plant/v1/nodes", {}, 401),
+    (SECRET, "GET plant/v1/nodes", {"Authorization": "Bearer open"}, 401),
+    (SECRET, "GET plant/v1/profile", {}, 200),  # it is public, as /healthz is
+    (SECRET, "GET plant/v1/nodes", RIGHT, 200),
+    (SECRET, "GET %70lant/v1/nodes", RIGHT, 404),
+    (SECRET, "GET healthz", {}, 200),
+    (PROXY, "GET plant/v1/nodes", {}, 403),  # the proxy does not say for whom
+    (PROXY, "DELETE plant/v1/faults", THERE, 403),
+    (PROXY, "GET plant/v1/nodes", THERE, 403),
+    (PROXY, "GET plant/v1/server", THERE, 200),
+    (PROXY, "DELETE plant/v1/faults", HERE, 200),
+    (AFAR, "DELETE plant/v1/faults", {}, 403),
+    (AFAR, "GET plant/v1/connections", {}, 403),
+    (AFAR, "GET plant/v1/server", {}, 200),
+    ({}, "GET plant/v1/connections", {"Host": "evil.example"}, 403),
+)
+"""What a request meets at an edge."""
 
 
 @looped
-async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_other() -> None:
+async def test_an_edge_knows_its_own_machine_and_whoever_has_the_token_of_the_plant() -> None:
+    for options in (SECRET, PROXY, AFAR, {}):
+        async with whole(1, **options) as many:
+            for given, request, headers, status in MAY:
+                if given is options:
+                    method, path = request.split()
+                    answer = await many.edges[0].get(f"/{path}", method=method, headers=headers)
+                    assert answer.status == status, (request, headers)
+
+
+@looped
+async def test_weights_and_connections_are_those_of_the_clients_behind_a_proxy() -> None:
     async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
         (edge,) = many.edges
-        from_there = {"X-Forwarded-For": "203.0.113.7"}
-        from_here = {"X-Forwarded-For": "127.0.0.1"}
-        assert (await edge.get("/plant/v1/nodes")).status == 403, "the proxy does not say for whom"
-        refused = await edge.get("/plant/v1/faults", method="DELETE", headers=from_there)
-        assert (refused.status, "--control-token" in refused.json["error"]) == (403, True)
-        assert (await edge.get("/plant/v1/nodes", headers=from_there)).status == 403
-        assert (await edge.get("/plant/v1/server", headers=from_there)).status == 200
-        mine = await edge.get("/plant/v1/faults", method="DELETE", headers=from_here)
-        assert mine.status == 200
-        for used in ("1", "2"):
-            answer = await edge.get("/fapi/v1/time", headers=from_there)
+        for headers, used in ((THERE, "1"), (THERE, "2"), ({}, "1")):
+            answer = await edge.get("/fapi/v1/time", headers=headers)
             assert answer.headers["x-mbx-used-weight-1m"] == used
-        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
-        async with edge.connect("/ws/btcusdt@trade", additional_headers=from_there):
+        async with edge.connect("/ws/btcusdt@trade", additional_headers=THERE):
             await many.reported()
-            page = (await edge.get("/plant/v1/connections", headers=from_here)).json
+            page = (await edge.get("/plant/v1/connections", headers=HERE)).json
             assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
-
-
-@looped
-async def test_the_machine_of_an_edge_is_not_that_of_its_plant() -> None:
-    async with whole(1, is_beside_plant=False) as many:
-        (edge,) = many.edges
-        assert (await edge.get("/plant/v1/faults", method="DELETE")).status == 403
-        assert (await edge.get("/plant/v1/connections")).status == 403
-        assert (await edge.get("/plant/v1/server")).status == 200
-    async with whole(1) as many:
-        (edge,), foreign = many.edges, {"Host": "evil.example"}
-        assert (await edge.get("/plant/v1/connections", headers=foreign)).status == 403
-        page = {"Origin": "http://evil.example"}
-        for used in ("1", "2"):
-            answer = await edge.get("/fapi/v1/time", headers=page)
-            assert answer.headers["x-mbx-used-weight-1m"] == used
-        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
 
 
 @looped
@@ -353,8 +327,11 @@ async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:
 
 @looped
 async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted() -> None:
-    async with whole(2) as many:
+    async with whole(2, faults="http_503=1") as many:
         first, second = many.edges
+        assert (await first.get("/fapi/v1/ping")).json["code"] == -1008
+        exempt = await first.get("/fapi/v1/ping", headers={"X-Tickerplant-Exempt": "1"})
+        assert exempt.status == 200
         added = await change(first, "POST", "faults", kind="refuse", times=1)
         await until(lambda: all(len(each.server.faults) for each in many.served))
         late = await many.add_edge()
@@ -365,8 +342,9 @@ async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted
             async with edge.connect("/ws"):
                 pass  # once is once, whichever worker it meets
         page = (await second.get("/plant/v1/faults")).json
-        assert page["counts"] == {"refuse": 1}
-        assert page["rules"][0]["hits"] == 1
+        assert (page["seed"], page["counts"]) == (1, {"refuse": 1, "http_503": 1})
+        assert page["rules"][1]["hits"] == 1
+        assert {each.server.faults.seed for each in many.served} == {1}
         await change(second, "DELETE", f"faults/{added['id']}")
         await until(lambda: not any(len(each.server.faults) for each in many.served))
         async with first.connect("/ws"):
@@ -427,34 +405,3 @@ async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
             server = (await edge.get("/plant/v1/server", venue)).json
             assert (server["venue"], server["build"]) == (venue.name, window().build)
             assert server["addresses"] == edge.server.urls, "those of the edge: the plant has none"
-
-
-@looped
-async def test_connections_are_numbered_at_the_plant_whichever_worker_they_meet() -> None:
-    heard: list[list[float]] = []
-    for order in ((0, 0, 1, 1, 0, 1), (1, 0, 1, 0, 1, 0)):
-        async with (
-            whole(2, faults="drop=0.5,silent connections=0.5") as many,
-            AsyncExitStack() as stack,
-        ):
-            for number, edge in enumerate(order, 1):
-                headers = {"X-Tickerplant-Exempt": "1"} if number == 3 else {}
-                await stack.enter_async_context(
-                    many.edges[edge].connect("/ws/btcusdt@trade", additional_headers=headers)
-                )
-            numbers = [
-                int(getattr(connection, "fault_number", -1))
-                for server in (each.server for each in many.served)
-                for connection in server.endpoints[0].connections
-            ]
-            assert sorted(numbers) == [0, 1, 2, 3, 4, 5]
-            draws = [
-                server.faults.chances(server.faults[rule], number).random.random()
-                for server in (each.server for each in many.served)
-                for rule in ("f1", "f2")
-                for number in range(1, 6)
-            ]
-            heard.append(draws)
-    assert heard[0] == heard[1]
-    half = len(heard[0]) // 2
-    assert heard[0][:half] == heard[0][half:], "both workers draw the same for a number"
