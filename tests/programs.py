@@ -53,6 +53,42 @@ def wait_open(process: int, path: str) -> None:
         time.sleep(0.001)
 
 
+def without_settings(*prefixes: str) -> dict[str, str]:
+    """Return the environment without settings of the program, and without what begins otherwise so."""
+    left_out = ("TICKERPLANT_", *prefixes)
+    return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
+
+
+@contextlib.contextmanager
+def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Popen[str]]:
+    """Start the program as a user does, on a terminal of some encoding; it is killed at the end."""
+    with subprocess.Popen(  # noqa: S603  # our own program
+        [sys.executable, "-m", "tickerplant", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding=encoding,
+        preexec_fn=hear_hangups,  # noqa: PLW1509  # no thread of ours starts another
+        env=without_settings() | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": encoding},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a Python program to whatever end; return how it ended, and what it printed."""
+    return subprocess.run(  # noqa: S603  # a program of this repository
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        cwd=cwd,
+        env=without_settings() | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
 @contextlib.contextmanager
 def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Addresses]:
     """Start the program on free ports; yield the addresses that stand for those in the pages.

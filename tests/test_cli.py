@@ -7,13 +7,10 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S, hear_hangups
+from programs import PATIENCE_S, started
 
 from tickerplant.cli import main
 
@@ -27,27 +24,6 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         main(arguments)
     output = capsys.readouterr()
     return int(end.value.code or 0), output.out, output.err
-
-
-@contextlib.contextmanager
-def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Popen[str]]:
-    """Start the program as a user does, on a terminal of some encoding."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("TICKERPLANT_")
-    }
-    command = [sys.executable, "-m", "tickerplant", *arguments]
-    with subprocess.Popen(  # noqa: S603  # our own program
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding=encoding,
-        preexec_fn=hear_hangups,  # noqa: PLW1509  # no thread of ours starts another
-        env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": encoding},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S
+from programs import ended
 
 from compat.environment import version_of
 from compat.libraries import PROGRAMS
@@ -77,10 +75,7 @@ for host in ("{ELSEWHERE}", "fapi.binance.com"):
         print("not reached")
 print(network.left() > 0, network.asked <= {{"fapi.binance.com"}})
 """
-    done = subprocess.run(  # noqa: S603  # our own words
-        [sys.executable, "-c", program],
-        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    done = ended("-c", program, cwd=ROOT)
     if done.stderr.startswith("refused: "):
         pytest.skip(done.stderr)
     assert done.stdout.splitlines() == ["0", "0", "not reached", "not reached", "True True"]

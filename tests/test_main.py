@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+from programs import ended
 
 pytestmark = pytest.mark.slow("programs are run")
 
@@ -31,9 +29,7 @@ main()
 def run(module: str, error: str, *words: str) -> tuple[int, str, str]:
     """Run the program with a module that raises when it is imported."""
     program = RAISING.format(module=module, error=error)
-    done = subprocess.run(  # noqa: S603  # our own words
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
-    )
+    done = ended("-c", program, *words)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -58,6 +54,5 @@ def test_an_error_that_nobody_listed_is_one_line(module: str, error: str, said: 
 
 
 def test_the_program_can_be_run_as_a_module() -> None:
-    command = [sys.executable, "-m", "tickerplant", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    done = ended("-m", "tickerplant", "--version")
     assert done.stdout.startswith("tickerplant")

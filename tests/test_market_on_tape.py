@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -22,7 +19,7 @@ import duckdb
 import msgspec
 import pytest
 from connecting import connect_blocking as connect
-from programs import PATIENCE_S
+from programs import PATIENCE_S, USDM, ended, serving, started
 
 from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.manifest_entries import (
@@ -43,40 +40,6 @@ NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
 OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
 STREAMS = (*NUMBERED, *CHAINED, *OTHERS)
-
-
-@contextmanager
-def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the program while the block lasts."""
-    with subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-m", "tickerplant", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """Run the program on free ports; yield host and port of USDⓈ-M."""
-    ports = ("--usdm-port", "0", "--coinm-port", "0", "--log-level", "error")
-    with running(*arguments, *ports) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().rpartition("//")[2].strip()
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, "-m", "tickerplant", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def segments_of(folder: Path) -> list[Path]:
@@ -139,15 +102,16 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording whose recorder was killed once."""
     folder = tmp_path_factory.mktemp("tape") / "market"
     options = ("--symbols", "BTCUSDT,ETHUSDT", "--quoting", "0.3")
-    with serving("simulate", *options) as host:
+    with serving("simulate", *options) as addresses:
+        host = addresses[USDM]
         source = ("--url", f"ws://{host}", "--max-connection-age", AGE)
         command = ("record", *STREAMS, "--out", str(folder), *source)
-        with running(*command) as first:
+        with started(*command) as first:
             wait_for_renewal(folder, 1)
             first.send_signal(signal.SIGKILL)
             first.wait()
         wait_for_loss(host)
-        with running(*command) as second:
+        with started(*command) as second:
             wait_for_renewal(folder, 2)
             second.send_signal(signal.SIGINT)
             out, err = second.communicate(timeout=PATIENCE_S)
@@ -168,9 +132,9 @@ def test_planned_renewals_and_the_kill_are_in_the_manifest(market: Path) -> None
 
 
 def test_verify_finds_the_hole_of_the_kill_and_no_other(market: Path) -> None:
-    ended = run("verify", str(market), "--json")
-    assert ended.returncode == 1, ended.stderr
-    [found] = json.loads(ended.stdout)["recordings"]
+    done = ended("-m", "tickerplant", "verify", str(market), "--json")
+    assert done.returncode == 1, done.stderr
+    [found] = json.loads(done.stdout)["recordings"]
     gaps = {each["stream"]: each["gaps"] for each in found["streams"]}
     assert {name: gaps[name] for name in (*NUMBERED, *CHAINED)} == dict.fromkeys(
         (*NUMBERED, *CHAINED), 1
@@ -194,14 +158,15 @@ def trade_ids(market: Path, stream: str, segment: int) -> list[int]:
 
 
 def test_what_one_run_recorded_is_complete(market: Path) -> None:
-    ended = run("verify", str(segments_of(market)[1]))
-    assert ended.returncode == 0, ended.stdout
-    assert ended.stdout.splitlines()[-1].startswith("complete")
+    done = ended("-m", "tickerplant", "verify", str(segments_of(market)[1]))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("complete")
 
 
 def test_a_replay_sends_what_was_recorded_and_answers_as_of_its_end(market: Path) -> None:
     expected = [raw.decode() for raw in recorded(market) if raw.startswith(b'{"stream"')]
-    with serving("replay", str(market), "--speed", "0") as host:
+    with serving("replay", str(market), "--speed", "0") as addresses:
+        host = addresses[USDM]
         address = f"ws://{host}/stream?streams={'/'.join(STREAMS)}"
         with connect(address, max_size=None) as socket:
             received = [str(socket.recv(timeout=PATIENCE_S)) for _ in expected]
@@ -213,8 +178,8 @@ def test_a_replay_sends_what_was_recorded_and_answers_as_of_its_end(market: Path
 
 def test_what_was_exported_is_asked_in_one_line(market: Path, tmp_path: Path) -> None:
     out = tmp_path / "tables"
-    ended = run("export", str(market), "--out", str(out))
-    assert ended.returncode == 0, ended.stderr
+    done = ended("-m", "tickerplant", "export", str(market), "--out", str(out))
+    assert done.returncode == 0, done.stderr
     tables = duckdb.read_parquet(f"{out}/venue=usdm/table=trades/**", hive_partitioning=True)
     counts = streams_of(recorded(market))
     expected = {"BTCUSDT": counts["btcusdt@trade"], "ETHUSDT": counts["ethusdt@trade"]}

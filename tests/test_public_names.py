@@ -10,7 +10,6 @@ import importlib
 import inspect
 import os
 import re
-import subprocess
 import sys
 import textwrap
 import typing
@@ -19,7 +18,7 @@ from types import ModuleType
 from typing import Any, get_args
 
 import pytest
-from programs import PATIENCE_S, ROOT
+from programs import PATIENCE_S, ROOT, ended
 from public_names import SECTIONS, names_in
 
 import tickerplant
@@ -189,14 +188,8 @@ def test_what_takes_its_time_is_imported_by_who_uses_it(
     program: str, avoided: tuple[str, ...]
 ) -> None:
     program += f"\nimport sys; print([each for each in {avoided!r} if each in sys.modules])"
-    ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=PATIENCE_S,
-    )
-    assert ended.stdout.splitlines()[-1] == "[]"
+    done = ended("-c", program)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
 def test_every_public_name_has_its_place_in_the_reference() -> None:

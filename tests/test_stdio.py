@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S
+from programs import PATIENCE_S, without_settings
 
 pytestmark = pytest.mark.slow("programs are run")
 
@@ -38,11 +38,7 @@ def taking_nothing(way: str) -> Iterator[int]:
 
 def run(*arguments: str, buffered: bool = True, **ways: str) -> tuple[int, str]:
     """Run the program without `stdout` or `stderr`, in some way; return status and errors."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TICKERPLANT_", "PYTHON"))
-    }
+    environment = without_settings("PYTHON")
     if not buffered:
         environment["PYTHONUNBUFFERED"] = "1"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +12,7 @@ from archived import START_NS, TRADE, golden_lines, line_of, recording
 from blocks import line_file
 from hypothesis import example, given
 from hypothesis import strategies as st
-from programs import PATIENCE_S
+from programs import ended
 
 import tickerplant
 from tickerplant.archive.number_arrays import are_numbers
@@ -123,14 +121,8 @@ def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
         for at, text in enumerate([*texts, "1"])
     ]
     path = line_file(tmp_path / "tape", trades)
-    command = [sys.executable, "-m", "tickerplant", "export", path, "--numbers", how]
-    done = subprocess.run(  # noqa: S603  # our own program
-        [*command, "--out", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+    options = ("--numbers", how, "--out", str(tmp_path / "out"))
+    done = ended("-m", "tickerplant", "export", path, *options)
     assert done.returncode == 1, done.stderr
     assert f"messages left out: {len(texts)}; {path}, line 1, byte 0, " in done.stderr
     assert "price is '1e-999999999', expected a plain decimal" in done.stderr

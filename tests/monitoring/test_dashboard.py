@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
@@ -12,11 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from programs import ROOT
+from promtool import FOLDER, promtool, with_promtool
 
-DASHBOARD = ROOT / "monitoring" / "grafana-dashboard.json"
-PROMTOOL = shutil.which("promtool")
-WITHOUT_PROMTOOL = "there is no promtool here: make promtool"
+DASHBOARD = FOLDER / "grafana-dashboard.json"
 CHOICES = ("job", "instance", "venue", "worker")
 LEGEND = re.compile(r"\{\{(\w+)\}\}")
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -98,7 +94,7 @@ def test_heat_maps_show_buckets_as_they_are() -> None:
         assert all("_bucket{" in target["expr"] for target in each["targets"])
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason=WITHOUT_PROMTOOL)
+@with_promtool
 @pytest.mark.slow("promtool is run")
 def test_prometheus_can_read_every_expression(tmp_path: Path) -> None:
     rules = [
@@ -107,8 +103,4 @@ def test_prometheus_can_read_every_expression(tmp_path: Path) -> None:
     ]
     file = tmp_path / "dashboard.json"  # which is YAML too
     file.write_bytes(msgspec.json.encode({"groups": [{"name": "dashboard", "rules": rules}]}))
-    assert PROMTOOL
-    done = subprocess.run(  # noqa: S603  # a tool of the system
-        [PROMTOOL, "check", "rules", str(file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool("check", "rules", str(file))

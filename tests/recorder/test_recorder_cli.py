@@ -23,7 +23,7 @@ import msgspec
 import pytest
 from blocks import write_tail
 from loopback import Loopback, loopback, looped_on_sockets, until
-from programs import hear_hangups
+from programs import hear_hangups, without_settings
 from written import manifest, read
 
 from tickerplant.cli import main
@@ -45,11 +45,8 @@ async def running(
     *arguments: str, stderr: int = PIPE, before: Callable[[], object] | None = None
 ) -> AsyncIterator[Process]:
     """Start to record; it is killed at the end."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TICKERPLANT_", "PYTHON"))
-    } | {"PYTHONDONTWRITEBYTECODE": "1"}  # a limit would leave half a module for all others
+    # A limit of this process would leave half a module for all others.
+    environment = without_settings("PYTHON") | {"PYTHONDONTWRITEBYTECODE": "1"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tickerplant", "record", *arguments),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
 
 import pytest
-from programs import PATIENCE_S
+from programs import PATIENCE_S, ended, started
 from test_tap import check_chains
 from written import manifest, of_kind, read
 
@@ -43,48 +38,15 @@ main(sys.argv[1:])
 """
 
 
-def command(*arguments: str, limit_bytes: int = 0) -> list[str]:
-    if limit_bytes:
-        return [sys.executable, "-c", LIMITED, str(limit_bytes), *arguments]
-    return [sys.executable, "-m", "tickerplant", *arguments]
-
-
-def environment() -> dict[str, str]:
-    ours = {name: text for name, text in os.environ.items() if not name.startswith("TICKERPLANT_")}
-    return ours | {"PYTHONUNBUFFERED": "1"}
-
-
-def run(*arguments: str, limit_bytes: int = 0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own program
-        command(*arguments, limit_bytes=limit_bytes),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-        env=environment(),
-    )
-
-
-@contextlib.contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(  # noqa: S603  # our own program
-        command(*arguments), stdout=subprocess.PIPE, text=True, env=environment()
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_simulation_is_recorded_and_continued(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "5s")
     for _ in range(2):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as end:
             main(arguments)
         out, err = capfd.readouterr()
-        assert ended.value.code == 0, err
+        assert end.value.code == 0, err
         assert re.search(rf"Recorded [\d,]+ messages and snapshots into {tmp_path}/usdm: ", out)
     for venue, symbol in (("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")):
         folder = tmp_path / venue
@@ -103,7 +65,7 @@ def test_a_simulation_is_recorded_and_continued(
 @pytest.mark.slow("a process with a disk of its own")
 def test_serving_continues_without_a_disk_and_the_exit_status_says_so(tmp_path: Path) -> None:
     arguments = ("simulate", *SMALL, "--record", str(tmp_path), "--speed", "0", "--duration", "10s")
-    done = run(*arguments, limit_bytes=6_000)
+    done = ended("-c", LIMITED, "6000", *arguments)
     assert done.returncode == 1
     segment = next((tmp_path / "usdm").glob("*.zst"))
     place = f"{segment}: File too large, at byte {segment.stat().st_size}"
@@ -116,9 +78,9 @@ def test_an_unusable_folder_prints_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as end:
         main(["simulate", *SMALL, "--record", str(tmp_path / "file")])
-    assert ended.value.code == 2
+    assert end.value.code == 2
     assert capfd.readouterr() == ("", f"tickerplant: {tmp_path}/file/usdm: Not a directory\n")
 
 

@@ -14,7 +14,7 @@ import pytest
 from blocks import write_tail
 from hypothesis import given
 from hypothesis import strategies as st
-from written import START_NS, Clock, check_against_file, numbers, writer
+from written import START_NS, Clock, check_against_file, numbers, read, writer
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.block import walk
@@ -63,8 +63,7 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
         written.append(int(whole[-1]))
     last = writer(tmp_path / "rec", Clock(1_900_000_000_000_000_000))
     last.close("done")
-    flaws: list[Damage] = []
-    lines = list(chain.from_iterable(Segments(str(tmp_path / "rec"), flaws.append).batches()))
+    lines, flaws = read(tmp_path / "rec")
     assert flaws == []
     for run, least in enumerate(written):
         ours = [line for line in lines if b'{"run":%d,' % run in line[1]]

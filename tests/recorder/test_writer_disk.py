@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 
 import pytest
-from programs import PATIENCE_S
+from programs import ended
 from written import (
     add,
     check_against_file,
@@ -25,7 +22,7 @@ from tickerplant.errors import RecordingError
 from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import TAIL, read_manifest
 from tickerplant.recording.manifest_entries import MANIFEST, Dropped, RunEnded
-from tickerplant.recording.segments import Segments, segment_paths
+from tickerplant.recording.segments import segment_paths
 
 WRITES_TOO_MUCH = """
 import resource, sys
@@ -54,13 +51,7 @@ print(n + 1, writer.totals.lines, writer.totals.dropped)
 
 
 def fill(folder: Path, what: str) -> tuple[str, list[int]]:
-    done = subprocess.run(  # noqa: S603  # the program above
-        [sys.executable, "-c", WRITES_TOO_MUCH, str(folder), what],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+    done = ended("-c", WRITES_TOO_MUCH, str(folder), what)
     assert done.returncode == 0, done.stderr
     text, counts = done.stdout.splitlines()
     return text, [int(each) for each in counts.split()]
@@ -73,8 +64,7 @@ def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> 
     size_bytes = segment.stat().st_size
     assert text == f"{segment}: File too large, at byte {size_bytes}"
     assert added == written + dropped
-    flaws: list[Damage] = []
-    lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
+    lines, flaws = read(tmp_path)
     assert (numbers(lines), flaws) == (list(range(1, written + 1)), [])
     reported = read_manifest(str(tmp_path))
     check_against_file(reported.sealed[segment.name], segment)
@@ -98,7 +88,7 @@ def test_a_manifest_that_cannot_grow_stays_intact(tmp_path: Path) -> None:
     again = writer(tmp_path)
     add(again, [10_000_000])
     again.close("done")
-    lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
+    lines, flaws = read(tmp_path)
     assert (numbers(lines), flaws) == ([*range(1, written + 1), 10_000_000], [])
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from blocks import packed_lines
-from programs import PATIENCE_S
+from programs import ended
 
 from tickerplant.recording.block import HEAD_BYTES
 from tickerplant.recording.segments import segment_name
@@ -28,14 +27,7 @@ def run_reader(folder: Path) -> subprocess.CompletedProcess[str]:
     found = re.search(r"^```python.*?\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert found, "expected a program in the page"
     assert len(found[1].splitlines()) <= 30, "expected a reader in 30 lines"
-    return subprocess.run(  # noqa: S603  # the program of our page
-        [sys.executable, "-c", found[1]],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return ended("-c", found[1], cwd=folder)
 
 
 @pytest.fixture
@@ -50,10 +42,10 @@ def market(tmp_path: Path) -> Path:
 
 
 def test_the_reader_of_the_page_reads_what_was_written(market: Path) -> None:
-    ended = run_reader(market.parent)
-    assert ended.stderr == ""
+    done = run_reader(market.parent)
+    assert done.stderr == ""
     expected = [f"{time} {raw.decode()}" for time, raw in LINES]
-    assert ended.stdout.splitlines() == expected
+    assert done.stdout.splitlines() == expected
 
 
 def test_the_reader_of_the_page_names_the_place_of_damage(market: Path) -> None:
@@ -61,6 +53,6 @@ def test_the_reader_of_the_page_names_the_place_of_damage(market: Path) -> None:
     complete = first.read_bytes()
     second_at = len(packed_lines(LINES[:10]))
     first.write_bytes(complete[: second_at + HEAD_BYTES + 3])
-    ended = run_reader(market.parent)
-    assert len(ended.stdout.splitlines()) == 10
-    assert f"{first.name}, byte {second_at}: damaged, or cut off" in ended.stderr
+    done = run_reader(market.parent)
+    assert len(done.stdout.splitlines()) == 10
+    assert f"{first.name}, byte {second_at}: damaged, or cut off" in done.stderr

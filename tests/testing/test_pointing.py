@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
+from programs import ended
 
 from tickerplant.errors import ConfigError
 from tickerplant.testing import point
@@ -290,7 +290,5 @@ def test_it_imports_nothing_but_the_standard_library() -> None:
         "print({name.partition('.')[0] for name in set(sys.modules) - known} "
         "- sys.stdlib_module_names)"
     )
-    done = subprocess.run(  # noqa: S603  # our own words
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = ended("-c", program)
     assert done.stdout.strip() == "{'tickerplant'}"

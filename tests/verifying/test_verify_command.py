@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from blocks import line_file, write_manifest
-from programs import PATIENCE_S, wait_open
+from programs import PATIENCE_S, started, wait_open
 from recordings import folder, tape
 
 from tickerplant.cli import main
@@ -153,28 +150,16 @@ def test_signs_that_a_terminal_would_obey_are_not_printed(
     assert all(line.isprintable() for line in out)
 
 
-@contextmanager
-def started(*arguments: str, stderr: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tickerplant", "verify", *arguments]
-    with subprocess.Popen(  # noqa: S603  # our own program
-        command, stdout=subprocess.PIPE, stderr=stderr
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.slow("a program is run")
 def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 50)
-    with started(path) as process:
+    with started("verify", path) as process:
         wait_open(process.pid, path)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert err == b""
-    assert out.decode().splitlines()[-1].startswith("interrupted: ")
+    assert err == ""
+    assert out.splitlines()[-1].startswith("interrupted: ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
