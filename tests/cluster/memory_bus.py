@@ -37,8 +37,6 @@ class MemoryBus:
         self.max_bytes = 1 << 20
         self.is_down = False
         """Whether nothing listens."""
-        self.is_manual = False
-        """Whether words move only when a test says so."""
         self.loses: Callable[[str, bytes], bool] = lambda _subject, _data: False
         """Whether a message is lost on its way, as between two servers of a cluster."""
         self.faults: list[str] = []
@@ -83,7 +81,7 @@ class MemoryBus:
 
     def wake(self) -> None:
         """Move words in the next turn of the loop."""
-        if not (self._is_due or self.is_manual):
+        if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._deliver)
 

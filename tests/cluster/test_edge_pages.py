@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 from loopback import Loopback, ask, ending, loopback, looped, until
-from msgspec import Struct
 from msgspec.structs import replace
 from whole import whole
 
@@ -24,15 +22,17 @@ from tickerplant.venue import COINM, VENUES
 
 
 @looped
-async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> None:
+async def test_metrics_and_nodes_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> None:
     async with whole(2) as many:
-        async with many.edges[0].connect("/ws/btcusdt@trade") as client:
+        path = "/ws/btcusdt@trade/btcusdt@bookTicker"
+        async with many.edges[0].connect(path) as client:
             await many.heard()
             many.edges[0].trade()
             await client.recv()
             await many.edges[1].get("/fapi/v1/ping")
             await many.reported()
             seen = await many.edges[1].metrics()
+            page = (await many.edges[1].get("/plant/v1/nodes")).json
         opened = 'tickerplant_connections_opened_total{venue="usdm",worker="%s"}'
         assert [seen[opened % worker] for worker in ("plant", "1", "2")] == [0, 1, 0]
         sent = 'tickerplant_messages_sent_total{venue="usdm",worker="%s"}'
@@ -48,28 +48,14 @@ async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> 
         assert seen['tickerplant_edge_questions_total{worker="2"}'] >= 1
         resident = 'process_resident_memory_bytes{worker="%s"}'
         assert all(seen[resident % worker] > 0 for worker in ("plant", "1", "2"))
-
-
-@looped
-async def test_nodes_tells_of_the_plant_the_edges_and_the_bus() -> None:
-    async with whole(2) as many:
-        async with many.edges[0].connect("/ws/btcusdt@trade/btcusdt@bookTicker") as client:
-            await many.heard()
-            many.edges[0].trade()
-            await client.recv()
-            await many.reported()
-            page = (await many.edges[1].get("/plant/v1/nodes")).json
-        assert page["plant"]["id"] == "plant"
-        assert page["plant"]["address"] == {}
-        first, second = page["edges"]
-        assert (first["id"], first["connections"], first["streams"]) == ("1", 1, 2)
-        assert first["messages"] == 1
-        assert first["address"] == many.served[0].server.urls
-        assert (second["id"], second["connections"], second["messages"]) == ("2", 0, 0)
-        assert page["bus"]["connected"] is True
-        assert page["bus"]["plant"] == "main"
-        assert many.answers.totals.messages == 1
-        assert many.answers.totals.connections == 1
+        assert (page["plant"]["id"], page["plant"]["address"]) == ("plant", {})
+        assert (page["bus"]["connected"], page["bus"]["plant"]) == (True, "main")
+        keys = ("id", "connections", "streams", "messages")
+        assert [[row[key] for key in keys] for row in page["edges"]] == [
+            ["1", 1, 2, 1],
+            ["2", 0, 0, 0],
+        ]
+        assert page["edges"][0]["address"] == many.served[0].server.urls
 
 
 @looped
@@ -146,33 +132,39 @@ async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all
 
 
 @looped
-async def test_the_page_of_connections_is_that_of_all_edges() -> None:
+async def test_the_page_of_connections_is_that_of_all_edges_and_closes_each() -> None:
     async with (
         whole(2) as many,
         many.edges[0].connect("/ws/btcusdt@trade"),
-        many.edges[1].connect("/stream?streams=btcusdt@trade"),
+        many.edges[1].connect("/stream?streams=btcusdt@trade") as closed,
         many.edges[1].connect("/ws-fapi/v1") as api,
     ):
+        edge = many.edges[0]
         await api.send('{"id":1,"method":"ping"}')
         await api.recv()
         await many.reported()
-        for edge in many.edges:
-            page = (await edge.get("/plant/v1/connections")).json
+        for each in many.edges:
+            page = (await each.get("/plant/v1/connections")).json
             assert (page["total"], page["deliveries"]) == (3, {"every": 2})
-            rows = {
-                (row["worker"], row["kind"], row["stream_count"]) for row in page["connections"]
-            }
-            assert rows == {("1", "raw", 1), ("2", "combined", 1), ("2", "api", 0)}
-            counted = {row["kind"]: (row["messages"], row["limits"]) for row in page["connections"]}
-            assert {kind: messages for kind, (messages, _) in counted.items()} == {
-                "raw": 0,
-                "combined": 0,
-                "api": 1,
-            }
-            assert counted["raw"][1]["streams"] == {"used": 1, "limit": 1024}
-            assert counted["api"][1]["streams"] is None
-        page = (await many.edges[0].get("/plant/v1/connections?limit=1")).json
+            keys = ("worker", "kind", "stream_count", "messages")
+            rows = {tuple(row[key] for key in keys): row for row in page["connections"]}
+            raw, combined, asks = ("1", "raw", 1, 0), ("2", "combined", 1, 0), ("2", "api", 0, 1)
+            assert rows.keys() == {raw, combined, asks}
+            assert rows[raw]["limits"]["streams"] == {"used": 1, "limit": 1024}
+            assert rows[asks]["limits"]["streams"] is None
+        page = (await edge.get("/plant/v1/connections?limit=1")).json
         assert (page["total"], len(page["connections"])) == (3, 1)
+        path = f"/plant/v1/connections/{rows[combined]['id']}"
+        answer = await edge.get(path, method="DELETE")
+        assert (answer.status, answer.json["worker"]) == (200, "2")
+        assert await ending(closed) == (1001, "Closed by the operator")
+        await many.reported()
+        page = (await edge.get("/plant/v1/connections")).json
+        assert {row["kind"] for row in page["connections"]} == {"raw", "api"}
+        assert [row["reason"] for row in page["closed"]] == ["control_plane"]
+        other = await edge.get(f"{path}?worker=1", method="DELETE")
+        there = f"there is no connection {rows[combined]['id']} of worker 1 now"
+        assert other.json["error"] == there
 
 
 @looped
@@ -206,42 +198,6 @@ async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() ->
         many.server.readiness.ready(False, "the upstream is lost")
         answer = await edge.get("/readyz")
         assert (answer.status, answer.json["reason"]) == (503, "the upstream is lost")
-
-
-class _State(Struct):
-    speed: float
-
-
-class _Clock:
-    """A source whose clock can be set; it remembers what was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[Mapping[str, object]] = []
-
-    def state(self) -> _State:
-        return _State(1.0)
-
-    async def steer(self, given: Mapping[str, object], wait_s: float = 0) -> _State:  # noqa: ARG002
-        await asyncio.sleep(0)
-        self.asked.append(given)
-        return _State(2.0)
-
-
-@looped
-async def test_the_clock_is_read_and_set_through_an_edge() -> None:
-    clock = _Clock()
-    async with whole(1, steering=cast("Any", clock)) as many:
-        (edge,) = many.edges
-        assert (await edge.get("/plant/v1/clock")).json == {"speed": 1.0}
-        assert "/plant/v1/clock" in (await edge.get("/")).body.decode()
-        answer = await edge.get(
-            "/plant/v1/clock?paused=true",
-            method="POST",
-            headers={"Content-Type": "application/json"},
-            body=b'{"speed":2}',
-        )
-        assert answer.json == {"speed": 2.0}
-        assert clock.asked == [{"paused": "true", "speed": 2}]
 
 
 SECRET = {"control_token": "open sesame"}
@@ -293,30 +249,6 @@ async def test_weights_and_connections_are_those_of_the_clients_behind_a_proxy()
             assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
 
 
-@looped
-async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended() -> None:
-    async with (
-        whole(2) as many,
-        many.edges[0].connect("/ws/btcusdt@trade") as kept,
-        many.edges[1].connect("/ws/btcusdt@trade") as closed,
-    ):
-        await many.reported()
-        page = (await many.edges[0].get("/plant/v1/connections")).json
-        row = next(each for each in page["connections"] if each["worker"] == "2")
-        path = f"/plant/v1/connections/{row['id']}"
-        answer = await many.edges[0].get(path, method="DELETE")
-        assert (answer.status, answer.json["worker"]) == (200, "2")
-        assert await ending(closed) == (1001, "Closed by the operator")
-        await until(lambda: not many.served[1].server.endpoints[0].connections)
-        await many.reported()
-        page = (await many.edges[0].get("/plant/v1/connections")).json
-        assert [each["worker"] for each in page["connections"]] == ["1"]
-        assert [each["reason"] for each in page["closed"]] == ["control_plane"]
-        other = await many.edges[0].get(f"{path}?worker=1", method="DELETE")
-        assert other.json["error"] == f"there is no connection {row['id']} of worker 1 now"
-        await kept.close()
-
-
 async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:
     headers = {"Content-Type": "application/json"} if fields else {}
     body = msgspec.json.encode(fields) if fields else None
@@ -347,22 +279,12 @@ async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted
         assert {each.server.faults.seed for each in many.served} == {1}
         await change(second, "DELETE", f"faults/{added['id']}")
         await until(lambda: not any(len(each.server.faults) for each in many.served))
-        async with first.connect("/ws"):
-            pass
-
-
-@looped
-async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers() -> None:
-    async with (
-        whole(2) as many,
-        many.edges[0].connect("/ws/btcusdt@trade") as one,
-        many.edges[1].connect("/ws/btcusdt@trade") as other,
-    ):
-        await until(lambda: all(each.server.congestion.subscriber_count for each in many.served))
-        added = await change(many.edges[0], "POST", "faults", kind="close", code=4002)
-        assert added["state"] == "over"
-        assert (await ending(one))[0] == (await ending(other))[0] == 4002
-        async with many.edges[0].connect("/ws/btcusdt@trade"):
+        path = "/ws/btcusdt@trade"
+        async with first.connect(path) as one, second.connect(path) as other:
+            added = await change(first, "POST", "faults", kind="close", code=4002)
+            assert added["state"] == "over", "it acts at once, on all"
+            assert (await ending(one))[0] == (await ending(other))[0] == 4002
+        async with first.connect(path):
             pass
 
 

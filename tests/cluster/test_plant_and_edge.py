@@ -23,18 +23,6 @@ MISSING = "messages are missing"
 
 
 @looped
-async def test_an_edge_hears_what_it_wants_in_the_order_of_the_turn() -> None:
-    async with world() as w:
-        one = w.edges[0].listen(TRADE, QUOTE)
-        await w.hear()
-        w.say(TRADE, b"1")
-        w.say(QUOTE, b"2", b"3")
-        w.say(TRADE, b"4")
-        await w.hear()
-        assert one.texts() == [b"1", b"2", b"3", b"4"]
-
-
-@looped
 async def test_a_client_hears_of_every_event_what_a_local_one_hears() -> None:
     names = ("!markPrice@arr", "!forceOrder@arr", QUOTE, TRADE, "btcusdt@depth@0ms", "!bookTicker")
     async with world() as w:
@@ -116,8 +104,11 @@ async def test_an_edge_of_a_relay_asks_for_streams_of_which_no_program_knows() -
         assert client.texts() == [b"1"]
 
 
+@pytest.mark.parametrize("says_more", [True, False])
 @looped
-async def test_a_message_that_is_lost_closes_the_subscribers_of_its_stream_alone() -> None:
+async def test_a_loss_shows_at_the_next_message_or_heartbeat_and_closes_the_stream_alone(
+    says_more: bool,
+) -> None:
     async with world() as w:
         edge = w.edges[0]
         one, two = edge.listen(TRADE), edge.listen(QUOTE)
@@ -126,9 +117,10 @@ async def test_a_message_that_is_lost_closes_the_subscribers_of_its_stream_alone
         w.say(TRADE, b"1")
         await w.hear()
         w.bus.loses = lambda *_: False
-        w.say(TRADE, b"2")
         w.say(QUOTE, b"3")
-        await w.hear()
+        if says_more:
+            w.say(TRADE, b"2")
+        await w.hear(SHORT_S if says_more else 0.6)
         assert (one.texts(), one.closed) == ([], MISSING)
         assert (two.texts(), two.closed) == ([b"3"], "")
         assert edge.clients.told == [("outage", "usdm", (TRADE,), MISSING, "bus_lost")]
@@ -138,19 +130,6 @@ async def test_a_message_that_is_lost_closes_the_subscribers_of_its_stream_alone
         w.say(TRADE, b"4")
         await w.hear()
         assert later.texts() == [b"4"]
-
-
-@looped
-async def test_the_last_message_of_a_stream_that_falls_silent_is_missed_at_the_next_heartbeat() -> (
-    None
-):
-    async with world() as w:
-        one = w.edges[0].listen(TRADE)
-        await w.hear()
-        w.bus.loses = lambda subject, _: subject.endswith("@trade")
-        w.say(TRADE, b"1")
-        await w.hear(0.6)
-        assert one.closed == MISSING
 
 
 @looped
@@ -197,52 +176,14 @@ async def test_a_message_that_is_longer_than_the_bus_takes_closes_its_subscriber
         assert (len(two.texts()), two.closed) == (50, "")
 
 
-@looped
-async def test_a_dead_bus_closes_all_and_another_run_begins() -> None:
-    async with world() as w:
-        edge = w.edges[0]
-        one, first = edge.listen(TRADE), w.node.run
-        assert first is not None
-        await w.hear()
-        w.bus.kill()
-        await w.hear()
-        assert one.closed == edge.node.trouble == "the bus is lost: it closed"
-        assert not edge.clients.accept()
-        asked: list[Any] = []
-        edge.node.ask("http", b"", asked.append)
-        assert asked == [Failed("the bus is lost: it closed")]
-        await w.hear(3)
-        assert not edge.node.trouble
-        assert edge.clients.accept()
-        assert edge.clients.runs
-        assert edge.clients.runs[0] != first.run
-        assert w.node.run_count == 2
-        two = edge.listen(TRADE)
-        await w.hear()
-        w.say(TRADE, b"5")
-        await w.hear()
-        assert (one.texts(), two.texts()) == ([], [b"5"])
-
-
-@looped
-async def test_a_plant_goes_on_without_its_bus_and_joins_it_when_it_is_back() -> None:
-    async with world() as w:
-        w.bus.is_down = True
-        w.bus.kill()
-        await w.hear(2)
-        assert w.node.run_count == 1
-        w.say(TRADE, b"1")  # the market goes on
-        w.bus.is_down = False
-        await w.hear(1)
-        assert w.node.run_count == 2
-
-
 @pytest.mark.parametrize("who", ["bus", "plant", "edge"])
 @looped
-async def test_silence_for_less_than_the_grace_is_only_a_pause(who: str) -> None:
-    async with world() as w:
-        edge = w.edges[0]
-        one = edge.listen(TRADE)
+async def test_silence_is_a_pause_and_for_longer_than_the_grace_closes_all_until_it_is_over(
+    who: str,
+) -> None:
+    async with world(2) as w:
+        edge, other = w.edges
+        one, two = edge.listen(TRADE), other.listen(TRADE)
         await w.hear()
         still(w, who, is_still=True)
         w.say(TRADE, b"1")
@@ -250,17 +191,7 @@ async def test_silence_for_less_than_the_grace_is_only_a_pause(who: str) -> None
         assert edge.node.trouble == SILENT
         still(w, who, is_still=False)
         await w.hear(1)
-        assert one.texts() == [b"1"]
-        assert one.closed == edge.node.trouble == ""
-
-
-@pytest.mark.parametrize("who", ["bus", "plant", "edge"])
-@looped
-async def test_silence_for_longer_closes_all_and_what_comes_next_is_served(who: str) -> None:
-    async with world(2) as w:
-        edge, other = w.edges
-        one, two = edge.listen(TRADE), other.listen(TRADE)
-        await w.hear()
+        assert (one.texts(), one.closed, edge.node.trouble) == ([b"1"], "", "")
         still(w, who, is_still=True)
         await w.hear(4.5)
         assert one.closed == ""
@@ -270,14 +201,13 @@ async def test_silence_for_longer_closes_all_and_what_comes_next_is_served(who: 
         assert not edge.clients.accept()
         still(w, who, is_still=False)
         await w.hear(4)
-        assert edge.clients.accept()
         assert edge.node.trouble == ""
         again = edge.listen(TRADE)
         await w.hear()
         w.say(TRADE, b"5")
         await w.hear()
         assert again.texts() == [b"5"]
-        assert two.texts() == ([b"5"] if who == "edge" else [])
+        assert two.texts() == ([b"1", b"5"] if who == "edge" else [b"1"])
 
 
 @looped
@@ -302,34 +232,24 @@ def still(w: World, who: str, *, is_still: bool) -> None:
 
 
 @looped
-async def test_an_edge_that_was_forgotten_begins_anew() -> None:
-    async with world() as w:
-        edge, run = w.edges[0], w.node.run
-        assert run is not None
+async def test_an_edge_that_is_silent_for_long_is_forgotten_and_begins_anew() -> None:
+    async with world(0) as w:
+        edge = await w.edge(grace_ms=60_000)
         one = edge.listen(TRADE)
         await w.hear()
-        (known,) = w.node.edges.values()
-        run.forget(known, "it has gone silent")
-        w.say(TRADE, b"1")
-        edge.listen(QUOTE)
-        await w.hear(2)
-        assert one.closed == "the plant does not know this edge"
-        await w.hear(1)
-        assert len(w.node.edges) == 1
-        assert known.identity not in w.node.edges, "it has a new identity"
-
-
-@looped
-async def test_a_plant_forgets_an_edge_that_has_fallen_silent() -> None:
-    async with world() as w:
-        w.edges[0].listen(TRADE)
-        await w.hear()
+        (known,) = w.node.edges
         still(w, "edge", is_still=True)
         await w.hear(9)
         assert TRADE in w.hub.channels
         await w.hear(3)
-        assert not w.node.edges
-        assert TRADE not in w.hub.channels
+        assert (len(w.node.edges), TRADE in w.hub.channels) == (0, False)
+        still(w, "edge", is_still=False)
+        w.say(TRADE, b"1")
+        edge.listen(QUOTE)
+        await w.hear(3)
+        assert one.closed == "the plant does not know this edge"
+        assert len(w.node.edges) == 1
+        assert known not in w.node.edges, "it has a new identity"
 
 
 @looped
@@ -445,57 +365,43 @@ async def test_what_was_subscribed_before_a_question_is_open_when_it_is_answered
         assert asked == [str({TRADE}).encode()]
 
 
+TOO_LONG = Failed("the question is too long for the bus")
+UNKNOWN = Failed("the plant answers no such questions")
+UNANSWERED = Failed("the plant did not answer in time")
+ENDLESS = Failed("the answer of the plant is too long")
+TOO_MANY = Failed("too many questions wait for the plant")
+
+
 @looped
-async def test_a_long_answer_comes_in_parts_and_a_long_question_fails_at_once() -> None:
+async def test_each_question_is_answered_in_parts_or_fails_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tickerplant.cluster.broker.MAX_ANSWER_BYTES", 3_000_000)
     async with world() as w:
         w.node.handlers["echo"] = lambda _edge, body, reply: reply(body * 3)
-        asked: list[Any] = []
-        w.edges[0].node.ask("echo", b"x" * 900_000, asked.append)
-        w.edges[0].node.ask("echo", b"y" * 2_000_000, asked.append)
-        w.edges[0].node.ask("what", b"", asked.append)
-        await w.hear()
-        assert asked[0] == Failed("the question is too long for the bus")
-        assert asked[1] == b"x" * 2_700_000
-        assert asked[2] == Failed("the plant answers no such questions")
-
-
-@looped
-async def test_a_question_that_is_not_answered_fails_when_its_session_ends_or_in_a_minute() -> None:
-    async with world() as w:
         w.node.handlers["never"] = lambda *_: None
         asked: list[Any] = []
-        w.edges[0].node.ask("never", b"", asked.append)
+        ask = w.edges[0].node.ask
+        ask("echo", b"x" * 900_000, asked.append)
+        ask("echo", b"y" * 2_000_000, asked.append)
+        ask("what", b"", asked.append)
+        await w.hear()
+        assert asked == [TOO_LONG, b"x" * 2_700_000, UNKNOWN]
+        ask("echo", b"x" * 1_010_000, asked.append)
+        await w.hear()
+        assert asked[3:] == [ENDLESS]
+        ask("never", b"", asked.append)
         await w.hear(59)
-        assert asked == []
+        assert len(asked) == 4
         await w.hear(3)
-        assert asked == [Failed("the plant did not answer in time")]
-        w.edges[0].node.ask("never", b"", asked.append)
+        assert asked[4:] == [UNANSWERED]
+        monkeypatch.setattr("tickerplant.cluster.broker.MAX_WAITING", 3)
+        for _ in range(4):
+            ask("never", b"", asked.append)
+        assert asked[5:] == [TOO_MANY]
         still(w, "edge", is_still=True)
         await w.hear(6)
-        assert len(asked) == 2
-        assert isinstance(asked[1], Failed)
-
-
-@looped
-async def test_so_many_questions_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickerplant.cluster.broker.MAX_WAITING", 5)
-    async with world() as w:
-        w.node.handlers["never"] = lambda *_: None
-        asked: list[Any] = []
-        for _ in range(6):
-            w.edges[0].node.ask("never", b"", asked.append)
-        assert asked == [Failed("too many questions wait for the plant")]
-
-
-@looped
-async def test_an_answer_that_does_not_end_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tickerplant.cluster.broker.MAX_ANSWER_BYTES", 1_000_000)
-    async with world() as w:
-        w.node.handlers["echo"] = lambda _edge, body, reply: reply(body * 4)
-        asked: list[Any] = []
-        w.edges[0].node.ask("echo", b"x" * 900_000, asked.append)
-        await w.hear()
-        assert asked == [Failed("the answer of the plant is too long")]
+        assert [type(each) for each in asked[6:]] == [Failed] * 3
 
 
 # Sources that wait
@@ -503,8 +409,10 @@ async def test_an_answer_that_does_not_end_fails(monkeypatch: pytest.MonkeyPatch
 
 @looped
 async def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
-    async with world(2) as w:
-        first, second = w.edges
+    async with world(0) as w:
+        assert not w.node.readers.congested, "there is none"
+        await w.node.readers.wait_clear()
+        first, second = await w.edge(), await w.edge()
         first.readers.clear.clear()
         first.clients.figures = Report(is_congested=True)
         await until(lambda: w.node.readers.congested)
@@ -548,11 +456,3 @@ async def test_a_source_that_waits_is_at_most_a_window_ahead_of_its_edges(ends: 
         assert w.node.readers.unreached_bytes <= 8 << 20
         assert len(clients[1].texts()) == count
         assert bool(clients[0].closed) == ends
-
-
-@looped
-async def test_an_edge_that_has_nothing_to_deliver_holds_nobody_up() -> None:
-    async with world(0) as w:
-        assert not w.node.readers.congested
-        async with asyncio.timeout(SHORT_S):
-            await w.node.readers.wait_clear()

@@ -25,7 +25,6 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.operations.control_plane import Steering
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
@@ -103,7 +102,7 @@ def little_plant(profile: Profile = P2026Q1, *, strict_routing: bool = False) ->
     )
 
 
-def described(server: Server, plant: Plant, limits: Limits, *, has_clock: bool) -> PlantDescription:
+def described(server: Server, plant: Plant, limits: Limits) -> PlantDescription:
     """What edges are told of a plant."""
     return PlantDescription(
         name="main",
@@ -112,7 +111,6 @@ def described(server: Server, plant: Plant, limits: Limits, *, has_clock: bool) 
         limits=msgspec.structs.asdict(limits),
         venues=tuple(plant.hubs),
         faults=passed_on(server.faults),
-        has_clock=has_clock,
         has_token=server.plane.token.is_needed,
     )
 
@@ -125,7 +123,6 @@ async def whole(
     profile: Profile = P2026Q1,
     faults: str = "",
     forwarder: Forwarder | None = None,
-    steering: Steering | None = None,
     control_token: str = "",
     trusted_proxies: Sequence[str] = (),
     is_beside_plant: bool = True,
@@ -140,7 +137,6 @@ async def whole(
         plant,
         limits=limits,
         forwarders={USDM.name: forwarder} if forwarder else None,
-        steering=steering,
         clock=clock,
         tick_ms=TICK_MS,
         listens=False,
@@ -150,7 +146,7 @@ async def whole(
     node = PlantNode(
         partial(bus.open, "main"),
         plant,
-        described(server, plant, limits, has_clock=steering is not None),
+        described(server, plant, limits),
         prefix="t",
         complaints=server.complaints,
         is_alone=True,
