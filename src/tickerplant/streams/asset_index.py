@@ -32,9 +32,8 @@ class AssetIndexMessage(Payload, frozen=True, kw_only=True, tag="assetIndexUpdat
     auto_exchange_ask_rate: str = field(name="G")
 
 
-def asset_index(index: AssetIndex, event: Any, now_ms: int, args: Args) -> AssetIndexMessage:
+def asset_index(index: AssetIndex, _event: Any, now_ms: int, _args: Args) -> AssetIndexMessage:
     """Return the index of one asset."""
-    del event, args
     return AssetIndexMessage(
         event_time=now_ms,
         symbol=index.symbol,
@@ -58,7 +57,6 @@ STREAMS = (
         pace=Periodic,
         period=every_ms(1000),
         build=asset_index,
-        route="market",
         conflation=Conflation.MERGED_ARRAY,
         venues=(USDM,),
         array=True,
@@ -71,7 +69,6 @@ STREAMS = (
         pace=Periodic,
         period=every_ms(1000),
         build=asset_index,
-        route="market",
         conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="The value of one margin asset in multi-assets mode.",

@@ -32,9 +32,8 @@ class BookTickerMessage(Payload, frozen=True, kw_only=True, tag="bookTicker"):
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
-def book_ticker(market: Market, event: BookTicker, now_ms: int, args: Args) -> BookTickerMessage:
+def book_ticker(market: Market, event: BookTicker, now_ms: int, _args: Args) -> BookTickerMessage:
     """Return the best bid and ask."""
-    del args
     price = market.instrument.price.text
     quantity = market.instrument.quantity.text
     return BookTickerMessage(

@@ -57,10 +57,9 @@ def _bracket(bracket: Bracket) -> BracketPart:
 
 
 def contract_info(
-    market: Market, event: ContractChanged, now_ms: int, args: Args
+    market: Market, event: ContractChanged, now_ms: int, _args: Args
 ) -> ContractInfoMessage:
     """Return the contract, with its brackets if they changed (Contract Info Stream page)."""
-    del args
     instrument = event.instrument
     return ContractInfoMessage(
         event_time=now_ms,
@@ -84,7 +83,6 @@ STREAMS = (
         pace=Immediate,
         period=real_time,
         build=contract_info,
-        route="market",
         conflation=Conflation.NONE,
         rare=True,
         doc="Listings, settlements and changes of brackets, as they happen.",

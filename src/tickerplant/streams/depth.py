@@ -53,9 +53,8 @@ def _message(
     )
 
 
-def diff(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthMessage:
+def diff(market: Market, update: DepthUpdate, now_ms: int, _args: Args) -> DepthMessage:
     """Return the levels that changed."""
-    del args
     return _message(market, update, now_ms, update.bids, update.asks)
 
 

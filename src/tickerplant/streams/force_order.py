@@ -60,9 +60,8 @@ class ForceOrderMessage(Payload, frozen=True, kw_only=True, tag="forceOrder"):
     order: ForcedOrder | LabelledOrder = field(name="o")
 
 
-def force_order(market: Market, event: Liquidation, now_ms: int, args: Args) -> ForceOrderMessage:
+def force_order(market: Market, event: Liquidation, now_ms: int, _args: Args) -> ForceOrderMessage:
     """Return one forced order."""
-    del args
     price, quantity = market.instrument.price.text, market.instrument.quantity.text
     shape = LabelledOrder if market.profile.symbol_type else ForcedOrder
     order = shape(
@@ -90,7 +89,6 @@ STREAMS = (
         pace=ConflatedLiquidations,
         period=every_ms(1000),
         build=force_order,
-        route="market",
         conflation=Conflation.NONE,
         rare=True,
         doc="The latest liquidation of each second; in profile `current` on USDⓈ-M, the largest.",
@@ -103,7 +101,6 @@ STREAMS = (
         pace=ConflatedLiquidations,
         period=every_ms(1000),
         build=force_order,
-        route="market",
         conflation=Conflation.NONE,
         rare=True,
         doc="Liquidations of all symbols, at most one per symbol and second, each in a separate message.",

@@ -237,7 +237,6 @@ def _price_stream(
         pace=ConflatedCandles,
         period=every_ms(250),
         build=build,
-        route="market",
         conflation=Conflation.NEWEST_CANDLE,
         doc=doc,
     )
@@ -252,7 +251,6 @@ STREAMS = (
         pace=ConflatedCandles,
         period=every_ms(250),
         build=kline,
-        route="market",
         conflation=Conflation.NEWEST_CANDLE,
         doc="The open candle, while it changes, and once more when it closes.",
     ),
@@ -264,7 +262,6 @@ STREAMS = (
         pace=ConflatedCandles,
         period=every_ms(250),
         build=continuous_kline,
-        route="market",
         conflation=Conflation.NEWEST_CANDLE,
         doc="The open candle of the contract that is of this type: after a delivery it is another "
         "contract, and a candle that began before has the trades of both.  The ids in it are those of "

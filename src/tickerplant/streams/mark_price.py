@@ -42,9 +42,8 @@ class MarkPriceMessage(Payload, frozen=True, kw_only=True, tag="markPriceUpdate"
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
-def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPriceMessage | None:
+def mark_price(market: Market, _event: Any, now_ms: int, _args: Args) -> MarkPriceMessage | None:
     """Return the mark price of the last full second; None while there is none."""
-    del event, args
     mark = market.mark_price
     if mark is None:
         return None
@@ -82,7 +81,6 @@ def _mark_stream(
         pace=Periodic,
         period=every_ms(milliseconds),
         build=mark_price,
-        route="market",
         conflation=Conflation.MERGED_ARRAY if array else Conflation.NEWEST,
         array=array,
         separate=_is_separate,
@@ -107,9 +105,8 @@ class SymbolIndexMessage(Struct, frozen=True, kw_only=True):
     event: str = field(name="e", default="IndexUpdate")
 
 
-def pair_index(market: Market, event: Any, now_ms: int, args: Args) -> PairIndexMessage | None:
+def pair_index(market: Market, _event: Any, now_ms: int, _args: Args) -> PairIndexMessage | None:
     """Return the index price of the last full second; None while there is none."""
-    del event, args
     mark = market.mark_price
     if mark is None:
         return None
@@ -120,9 +117,10 @@ def pair_index(market: Market, event: Any, now_ms: int, args: Args) -> PairIndex
     )
 
 
-def symbol_index(market: Market, event: Any, now_ms: int, args: Args) -> SymbolIndexMessage | None:
+def symbol_index(
+    market: Market, _event: Any, now_ms: int, _args: Args
+) -> SymbolIndexMessage | None:
     """Return the index price of the last full second; None while there is none."""
-    del event, args
     mark = market.mark_price
     if mark is None:
         return None
@@ -141,7 +139,6 @@ def _pair_stream(name: str, milliseconds: int, doc: str) -> Stream:
         pace=Periodic,
         period=every_ms(milliseconds),
         build=pair_index,
-        route="market",
         conflation=Conflation.NEWEST,
         venues=(COINM,),
         doc=doc,
@@ -179,10 +176,9 @@ def _part(part: CompositePart) -> Part:
 
 
 def composite_index(
-    market: Market, event: Any, now_ms: int, args: Args
+    market: Market, _event: Any, now_ms: int, _args: Args
 ) -> CompositeIndexMessage | None:
     """Return the index price of the last full second; None while there is none."""
-    del event, args
     index = market.composite
     if index is None:
         return None
@@ -223,7 +219,6 @@ STREAMS = (
         pace=Periodic,
         period=every_ms(3000),
         build=symbol_index,
-        route="market",
         conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="Index price of a symbol; undocumented by the exchange.",
@@ -235,7 +230,6 @@ STREAMS = (
         pace=Periodic,
         period=every_ms(1000),
         build=composite_index,
-        route="market",
         conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="A composite index and its parts.",

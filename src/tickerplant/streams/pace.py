@@ -47,13 +47,11 @@ class Immediate:
     __slots__ = ("period_ms",)
     waiting = False
 
-    def __init__(self, period_ms: int, subjects: Subjects) -> None:
-        del subjects
+    def __init__(self, period_ms: int, _subjects: Subjects) -> None:
         self.period_ms = period_ms
 
-    def on_event(self, market: Market, event: Event) -> Event:
+    def on_event(self, _market: Market, event: Event) -> Event:
         """Return the event itself."""
-        del market
         return event
 
     def due(self) -> Iterable[Due]:
@@ -66,8 +64,7 @@ class Conflated:
 
     __slots__ = ("_changed", "period_ms")
 
-    def __init__(self, period_ms: int, subjects: Subjects) -> None:
-        del subjects
+    def __init__(self, period_ms: int, _subjects: Subjects) -> None:
         self.period_ms = period_ms
         self._changed: dict[Market, Event] = {}
 
@@ -168,9 +165,8 @@ class MergedDepth:
         """Whether the book changed since the last message."""
         return self._last is not None
 
-    def on_event(self, market: Market, event: DepthUpdate) -> None:
+    def on_event(self, _market: Market, event: DepthUpdate) -> None:
         """Merge the levels of `event`; a later quantity at a price replaces the earlier one."""
-        del market
         self._follow(event)
         self._bids.update(event.bids)
         self._asks.update(event.asks)
@@ -208,7 +204,6 @@ class DepthIds(MergedDepth):
 
     __slots__ = ()
 
-    def on_event(self, market: Market, event: DepthUpdate) -> None:
+    def on_event(self, _market: Market, event: DepthUpdate) -> None:
         """Remember the ids of `event`."""
-        del market
         self._follow(event)

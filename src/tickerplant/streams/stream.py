@@ -48,7 +48,7 @@ class Stream(Struct, frozen=True, kw_only=True):
     period: Period
     """Update speed in milliseconds; 0 is real time."""
     build: Build
-    route: Route
+    route: Route = "market"
     conflation: Conflation
     """What becomes of its messages while they wait for a client with `delivery=latest`."""
     venues: tuple[Venue, ...] = VENUES
@@ -73,17 +73,15 @@ class Stream(Struct, frozen=True, kw_only=True):
         return bool(self.follows) and not self.pattern.is_of_all
 
 
-def real_time(venue: Venue, args: Args) -> int:
+def real_time(_venue: Venue, _args: Args) -> int:
     """Return the speed of a stream that sends every event at once."""
-    del venue, args
     return 0
 
 
 def every_ms(milliseconds: int) -> Period:
     """Return a speed that is the same on both venues."""
 
-    def period(venue: Venue, args: Args) -> int:
-        del venue, args
+    def period(_venue: Venue, _args: Args) -> int:
         return milliseconds
 
     return period
@@ -92,8 +90,7 @@ def every_ms(milliseconds: int) -> Period:
 def named_ms(default: int) -> Period:
     """Return the speed in the name (`@100ms`), or `default` if there is none."""
 
-    def period(venue: Venue, args: Args) -> int:
-        del venue
+    def period(_venue: Venue, args: Args) -> int:
         return int(args.get("speed", default))
 
     return period

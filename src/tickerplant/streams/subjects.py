@@ -29,9 +29,8 @@ def one_symbol_anywhere(markets: Markets, args: Args) -> Sequence[Market]:
     return () if market is None else (market,)
 
 
-def every_symbol(markets: Markets, args: Args) -> Sequence[Market]:
+def every_symbol(markets: Markets, _args: Args) -> Sequence[Market]:
     """Return all markets that are listed here."""
-    del args
     return markets.universe
 
 
@@ -73,9 +72,8 @@ def one_composite(markets: Markets, args: Args) -> Sequence[Market]:
     return [market for market in found if market.instrument.composite]
 
 
-def every_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
+def every_asset_index(markets: Markets, _args: Args) -> Sequence[AssetIndex]:
     """Return the indices of all margin assets in the profile."""
-    del args
     return markets.listed_asset_indices()
 
 
@@ -85,7 +83,6 @@ def one_asset_index(markets: Markets, args: Args) -> Sequence[AssetIndex]:
     return [index for index in markets.listed_asset_indices() if index.symbol == symbol]
 
 
-def session_markets(markets: Markets, args: Args) -> Sequence[str]:
+def session_markets(markets: Markets, _args: Args) -> Sequence[str]:
     """Return the names of the markets whose trading sessions are in the profile."""
-    del args
     return markets.profile.session_markets

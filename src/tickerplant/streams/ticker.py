@@ -67,9 +67,8 @@ def _turnover(market: Market, day: Statistics) -> str:
     return figures.ticker_turnover(market.instrument, day.turnover, decimals)
 
 
-def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTickerMessage | None:
+def mini_ticker(market: Market, _event: Any, now_ms: int, _args: Args) -> MiniTickerMessage | None:
     """Return the short statistics; None before the first trade."""
-    del event, args
     day = market.minutes.statistics()
     if day is None:
         return None
@@ -89,9 +88,8 @@ def mini_ticker(market: Market, event: Any, now_ms: int, args: Args) -> MiniTick
     )
 
 
-def ticker(market: Market, event: Any, now_ms: int, args: Args) -> TickerMessage | None:
+def ticker(market: Market, _event: Any, now_ms: int, _args: Args) -> TickerMessage | None:
     """Return all statistics; None before the first trade."""
-    del event, args
     day = market.minutes.statistics()
     if day is None:
         return None
@@ -130,7 +128,6 @@ STREAMS = (
         pace=Periodic,
         period=lambda venue, _: venue.mini_ticker_ms,
         build=mini_ticker,
-        route="market",
         conflation=Conflation.NEWEST,
         doc="Last price, range and volume of the rolling 24 hours.",
     ),
@@ -142,7 +139,6 @@ STREAMS = (
         pace=ConflatedTrades,
         period=every_ms(1000),
         build=mini_ticker,
-        route="market",
         conflation=Conflation.MERGED_ARRAY,
         array=True,
         doc="The mini tickers of all symbols that changed.",
@@ -154,7 +150,6 @@ STREAMS = (
         pace=Periodic,
         period=lambda venue, _: venue.ticker_ms,
         build=ticker,
-        route="market",
         conflation=Conflation.NEWEST,
         doc="All statistics of the rolling 24 hours.",
     ),
@@ -166,7 +161,6 @@ STREAMS = (
         pace=ConflatedTrades,
         period=every_ms(1000),
         build=ticker,
-        route="market",
         conflation=Conflation.MERGED_ARRAY,
         array=True,
         doc="The tickers of all symbols that changed.",

@@ -47,9 +47,8 @@ class AggregateTradeMessage(Payload, frozen=True, kw_only=True, tag="aggTrade"):
     symbol_type: int | UnsetType = field(name="st", default=UNSET)
 
 
-def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage:
+def trade(market: Market, event: Trade, now_ms: int, _args: Args) -> TradeMessage:
     """Return one trade."""
-    del args
     instrument = market.instrument
     return TradeMessage(
         event_time=now_ms,
@@ -65,10 +64,9 @@ def trade(market: Market, event: Trade, now_ms: int, args: Args) -> TradeMessage
 
 
 def aggregate_trade(
-    market: Market, event: AggregateTrade, now_ms: int, args: Args
+    market: Market, event: AggregateTrade, now_ms: int, _args: Args
 ) -> AggregateTradeMessage:
     """Return one aggregate trade."""
-    del args
     instrument = market.instrument
     normal_quantity: str | UnsetType = UNSET
     if instrument.venue.has_rpi:
@@ -97,7 +95,6 @@ STREAMS = (
         pace=Immediate,
         period=every_ms(100),
         build=aggregate_trade,
-        route="market",
         conflation=Conflation.NONE,
         doc="Fills of one taker side at one price within 100 ms.",
     ),

@@ -34,9 +34,8 @@ class TradingSessionMessage(Struct, frozen=True, kw_only=True):
     kind: str = field(name="S")
 
 
-def trading_session(market: str, event: Any, now_ms: int, args: Args) -> TradingSessionMessage:
+def trading_session(market: str, _event: Any, now_ms: int, _args: Args) -> TradingSessionMessage:
     """Return the present session of a market."""
-    del event, args
     now = session(market, now_ms)
     return TradingSessionMessage(
         event=_EVENTS[market],
@@ -55,7 +54,6 @@ STREAMS = (
         pace=Periodic,
         period=every_ms(1000),
         build=trading_session,
-        route="market",
         conflation=Conflation.NEWEST_OF_SYMBOL,
         venues=(USDM,),
         doc="The trading sessions of shares and commodities, one message per market.",
