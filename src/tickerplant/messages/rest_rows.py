@@ -2,7 +2,8 @@
 
 Trades and candles become the messages that a stream would have carried, as far as a row has their
 fields.  The payload is the row, byte by byte, and the event time that of the trade or the end of the
-candle.
+candle.  Another response raises `msgspec.ValidationError`, and what is not JSON
+`msgspec.DecodeError`.
 """
 
 from __future__ import annotations
@@ -80,12 +81,7 @@ _candle_row = Decoder(_CandleRow).decode
 
 
 def parse_trades(response: bytes, symbol: str) -> list[Trade]:
-    """Return the trades of `symbol` in a response of `trades` or `historicalTrades`.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
-    """
+    """Return the trades of `symbol` in a response of `trades` or `historicalTrades`."""
     return [
         Trade(
             payload=payload,
@@ -103,12 +99,7 @@ def parse_trades(response: bytes, symbol: str) -> list[Trade]:
 
 
 def parse_aggregate_trades(response: bytes, symbol: str) -> list[AggregateTrade]:
-    """Return the aggregate trades of `symbol` in a response of `aggTrades`.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
-    """
+    """Return the aggregate trades of `symbol` in a response of `aggTrades`."""
     return [
         AggregateTrade(
             payload=payload,
@@ -135,14 +126,17 @@ def parse_candles(response: bytes, stream: StreamParts, now_ms: int) -> list[Can
         response: The body of the response.
         stream: The stream that carries these candles.
         now_ms: The time of the exchange; candles that ended before it are closed.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
     """
-    make = _CANDLE_MESSAGES[stream.kind]
+    message, fields_of = _CANDLE_MESSAGES[stream.kind]
+    fields = fields_of(stream)
     return [
-        make(stream, payload, _candle(row, stream, now_ms))
+        message(
+            payload=payload,
+            backfilled=True,
+            event_time_ms=row.close_time_ms,
+            candle=_candle(row, stream, now_ms),
+            **fields,
+        )
         for payload, row in _rows(response, _candle_row)
     ]
 
@@ -168,64 +162,27 @@ def _candle(row: _CandleRow, stream: StreamParts, now_ms: int) -> Candle:
     )
 
 
-def _kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
-    return Kline(
-        payload=payload,
-        backfilled=True,
-        event_time_ms=candle.close_time_ms,
-        candle=candle,
-        symbol=stream.symbol,
-    )
-
-
-def _continuous_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
-    return ContinuousKline(
-        payload=payload,
-        backfilled=True,
-        event_time_ms=candle.close_time_ms,
-        candle=candle,
-        pair=stream.symbol,
-        contract_type=stream.contract_type,
-    )
-
-
-def _index_price_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
-    return IndexPriceKline(
-        payload=payload,
-        backfilled=True,
-        event_time_ms=candle.close_time_ms,
-        candle=candle,
-        pair=stream.symbol,
-    )
-
-
-def _mark_price_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
-    return MarkPriceKline(
-        payload=payload,
-        backfilled=True,
-        event_time_ms=candle.close_time_ms,
-        candle=candle,
-        pair=stream.symbol.partition("_")[0],
-    )
-
-
-_CANDLE_MESSAGES: Mapping[str, Callable[[StreamParts, bytes, Candle], CandleMessage]] = {
-    "kline": _kline,
-    "continuousKline": _continuous_kline,
-    "indexPriceKline": _index_price_kline,
-    "markPriceKline": _mark_price_kline,
+_CANDLE_MESSAGES: Mapping[
+    str, tuple[Callable[..., CandleMessage], Callable[[StreamParts], dict[str, str]]]
+] = {
+    "kline": (Kline, lambda stream: {"symbol": stream.symbol}),
+    "continuousKline": (
+        ContinuousKline,
+        lambda stream: {"pair": stream.symbol, "contract_type": stream.contract_type},
+    ),
+    "indexPriceKline": (IndexPriceKline, lambda stream: {"pair": stream.symbol}),
+    "markPriceKline": (
+        MarkPriceKline,
+        lambda stream: {"pair": stream.symbol.partition("_")[0]},
+    ),
 }
+"""The message of each kind of candles, and the fields that follow from the stream."""
 _CANDLE_SYMBOLS = {"continuousKline": "", "indexPriceKline": "0"}
 """The symbol in candles of streams that do not have the candle of a symbol."""
 
 
 def parse_depth(response: bytes, symbol: str) -> DepthSnapshot:
-    """Return the snapshot of `symbol` in a response of `depth`.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
-    """
+    """Return the snapshot of `symbol` in a response of `depth`."""
     snapshot = _decoded(_snapshot, response)
     snapshot.symbol = snapshot.symbol or symbol
     snapshot.payload = response
@@ -233,12 +190,7 @@ def parse_depth(response: bytes, symbol: str) -> DepthSnapshot:
 
 
 def parse_funding_rates(response: bytes) -> list[FundingRate]:
-    """Return the rows of a response of `fundingRate`.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
-    """
+    """Return the rows of a response of `fundingRate`."""
     return _decoded(_funding_rates, response)
 
 
@@ -265,12 +217,7 @@ class _Listed(Struct):
 
 
 def parse_instruments(response: bytes) -> list[Instrument]:
-    """Return the contracts in a response of `exchangeInfo`.
-
-    Raises:
-        msgspec.ValidationError: It is another response.
-        msgspec.DecodeError: It is not valid JSON.
-    """
+    """Return the contracts in a response of `exchangeInfo`."""
     return [_instrument(bytes(raw)) for raw in _decoded(_listed_symbols, response).symbols]
 
 
@@ -296,23 +243,19 @@ def _instrument(raw: bytes) -> Instrument:
     )
 
 
-_snapshot = Decoder(DepthSnapshot)
-_funding_rates = Decoder(list[FundingRate])
-_listed_symbols = Decoder(_Listed)
-_one_instrument = Decoder(Instrument)
-_filters = Decoder(_Filters)
+_snapshot = Decoder(DepthSnapshot).decode
+_funding_rates = Decoder(list[FundingRate]).decode
+_listed_symbols = Decoder(_Listed).decode
+_one_instrument = Decoder(Instrument).decode
+_filters = Decoder(_Filters).decode
 
 T = TypeVar("T")
 
 
-def _decoded(decoder: Decoder[T], response: bytes) -> T:
-    """Return a decoded response.
-
-    Raises:
-        DecodeError: it is not one.
-    """
+def _decoded(decode: Callable[[bytes], T], response: bytes) -> T:
+    """Return a decoded response; what it is not becomes one of the two errors."""
     try:
-        return decoder.decode(response)
+        return decode(response)
     except UnicodeDecodeError as error:
         raise DecodeError(f"the response is not UTF-8: {error}") from None
     except RecursionError:
@@ -321,9 +264,6 @@ def _decoded(decoder: Decoder[T], response: bytes) -> T:
 
 def _rows(response: bytes, decode: Callable[[bytes], _Row]) -> list[tuple[bytes, _Row]]:
     """Return the rows of a response, each as its exact bytes and decoded."""
-    try:
-        return [(payload, decode(payload)) for payload in map(bytes, _listed(response))]
-    except UnicodeDecodeError as error:
-        raise DecodeError(f"the response is not UTF-8: {error}") from None
-    except RecursionError:
-        raise ValidationError("the response is nested too deeply") from None
+    return _decoded(
+        lambda raw: [(payload, decode(payload)) for payload in map(bytes, _listed(raw))], response
+    )
