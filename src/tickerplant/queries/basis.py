@@ -42,9 +42,6 @@ def basis(markets: Markets, requested: Periods, pair: str, contract_type: str) -
 
     The contract is the one that had the type at the end of a period. Returns no rows if there is
     none, and none for periods without an index price.
-
-    Raises:
-        RequestError: as in `periods`.
     """
     found = markets.candles(pair, contract_type)
     if found is None:

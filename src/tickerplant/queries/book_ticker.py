@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -9,12 +10,11 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from tickerplant.events import BookTicker
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
-    from tickerplant.market.markets import Markets
 
 
 class BestPrices(Struct, frozen=True, rename="camel"):
@@ -30,32 +30,10 @@ class BestPrices(Struct, frozen=True, rename="camel"):
     time: int
 
 
-def best_prices(
-    markets: Markets, market: Market | None, pair: str | None = None
-) -> BestPrices | list[BestPrices] | Rows[BestPrices]:
-    """Return the best prices of one market, of those of a pair, or of all that have a book.
-
-    Raises:
-        RequestError: A symbol and a pair are named, or the best prices of the named market are
-            unknown.
-    """
-    return for_each_market(markets, market, pair, _best_prices)
-
-
-def best_prices_without_id(
-    markets: Markets, market: Market | None
-) -> BestPrices | list[BestPrices] | Rows[BestPrices]:
-    """Return the best prices without update ids, as USDⓈ-M REST documents them."""
-    return for_each_market(markets, market, None, _best_prices_without_id)
-
-
 def _last_quote(market: Market) -> BookTicker:
     """Return the latest book ticker, or the top of a book that has not changed since it opened.
 
     A source may deliver book tickers without a book. The ticker of a book that lost sync is stale.
-
-    Raises:
-        RequestError: Neither is known.
     """
     quote, book = market.book_ticker, market.book
     if quote is not None and (market.book_live or quote.update_id > book.last_update_id):
@@ -66,7 +44,8 @@ def _last_quote(market: Market) -> BookTicker:
     return BookTicker(market.symbol, book.last_update_id, *bid, *ask, book.transaction_time_ms)
 
 
-def _best_prices(market: Market) -> BestPrices:
+def best_prices(market: Market) -> BestPrices:
+    """Return the best prices of a market."""
     best = _last_quote(market)
     instrument = market.instrument
     prices, quantities = instrument.price.text, instrument.quantity.text
@@ -82,8 +61,9 @@ def _best_prices(market: Market) -> BestPrices:
     )
 
 
-def _best_prices_without_id(market: Market) -> BestPrices:
-    return structs.replace(_best_prices(market), last_update_id=UNSET)
+def best_prices_without_id(market: Market) -> BestPrices:
+    """Return the best prices without the update id, as USDⓈ-M REST documents them."""
+    return structs.replace(best_prices(market), last_update_id=UNSET)
 
 
 # WebSocket API page "Symbol Order Book Ticker": weight 2 for one symbol, 5 for all.
@@ -96,7 +76,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        handler=best_prices,
+        handler=partial(for_each_market, row=best_prices),
         doc=_DOC,
     ),
     Query(
@@ -104,7 +84,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        handler=best_prices_without_id,
+        handler=partial(for_each_market, row=best_prices_without_id),
         doc=_DOC,
     ),
     Query(
@@ -112,7 +92,7 @@ QUERIES = (
         venues=(COINM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL, ANY_PAIR),
-        handler=best_prices,
+        handler=partial(for_each_market, row=best_prices),
         doc=_DOC,
     ),
 )

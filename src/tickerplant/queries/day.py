@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -64,30 +64,17 @@ class SortedDay(Struct, frozen=True, rename="camel"):
     weighted_avg_price: str
 
 
-AnyDay = TypeVar("AnyDay", Day, SortedDay)
-
-
 def day(markets: Markets, market: Market | None, pair: str | None = None) -> object:
     """Return the statistics of one market, of those of a pair, or of all that are known.
 
     Before the first trade they are zeros, and the ids -1.
-
-    Raises:
-        RequestError: A symbol and a pair are named, or the trades of the named market are unknown.
     """
-    if market is None and markets.profile.sorted_day and not markets.venue.inverse:
-        return for_each_market(
-            markets, None, pair, partial(_day, SortedDay, markets.now_ms), _is_trading
-        )
-    return for_each_market(markets, market, pair, partial(_day, Day, markets.now_ms), _is_trading)
+    is_sorted = market is None and markets.profile.sorted_day and not markets.venue.inverse
+    row = partial(_day, SortedDay if is_sorted else Day, markets.now_ms)
+    return for_each_market(markets, market, pair, row=row, only_trading=True)
 
 
-def _is_trading(market: Market) -> bool:
-    """Production lists only trading contracts among several."""
-    return market.instrument.status == "TRADING"
-
-
-def _day(kind: type[AnyDay], now_ms: int, market: Market) -> AnyDay:
+def _day(kind: type[Day | SortedDay], now_ms: int, market: Market) -> Day | SortedDay:
     stats = market.minutes.statistics()
     if stats is None and market.is_untraded:
         stats = market.minutes.no_statistics

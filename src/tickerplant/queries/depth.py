@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from tickerplant.errors import RequestError
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
@@ -41,18 +42,14 @@ def levels(offered: Collection[int]) -> Reader:
     def read(markets: Markets, name: str, value: object) -> int:
         limit = number(markets, name, value)
         if limit not in offered:
-            raise request_errors.invalid_depth_limit(limit)
+            raise RequestError(-4021, f"{limit} is not valid depth limit")
         return limit
 
     return read
 
 
 def depth(markets: Markets, market: Market, limit: int) -> Depth:
-    """Return the book of `market`, up to `limit` levels per side.
-
-    Raises:
-        RequestError: The book is not in sync yet.
-    """
+    """Return the book of `market`, up to `limit` levels per side."""
     _check_book(market)
     book = market.book
     prices, texts = book.top_prices(limit), book.texts(market.instrument)
@@ -61,11 +58,7 @@ def depth(markets: Markets, market: Market, limit: int) -> Depth:
 
 
 def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
-    """Return the book of `market` with the RPI orders that do not cross it (RPI Order Book page).
-
-    Raises:
-        RequestError: The book is not in sync yet.
-    """
+    """Return the book of `market` with the RPI orders that do not cross it (RPI Order Book page)."""
     _check_book(market)
     book, rpi_book = market.book, market.rpi_book
     (bids, asks), (bid_texts, ask_texts) = book.top_prices(limit), book.texts(market.instrument)

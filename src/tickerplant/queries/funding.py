@@ -72,9 +72,6 @@ def funding_rates(
     """Return up to `limit` funding payments of a contract, or of all that are listed, oldest first.
 
     With a start the first ones, otherwise the latest ones.
-
-    Raises:
-        RequestError: -1023, the window ends before it begins.
     """
     check_window(start_ms, end_ms)
     if limit is None:

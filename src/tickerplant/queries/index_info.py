@@ -54,23 +54,14 @@ class IndexInfo(Struct, frozen=True, rename="camel"):
 
 
 def constituents(markets: Markets, market: Market) -> Constituents:
-    """Return the spot markets of a symbol's index.
-
-    Raises:
-        RequestError: -1121, the index is a composite one (see `indexInfo`); or the source has not
-            sent its spot markets.
-    """
+    """Return the spot markets of a symbol's index."""
     if market.instrument.composite:
         raise request_errors.invalid_symbol()
     return _constituents(markets, market, market.symbol)
 
 
 def coin_constituents(markets: Markets, contracts: list[Market]) -> Constituents:
-    """Return the spot markets of a pair's index, from its longest-lived contract.
-
-    Raises:
-        RequestError: The source has not sent them.
-    """
+    """Return the spot markets of a pair's index, from its longest-lived contract."""
     market = contracts[-1]
     return _constituents(markets, market, market.instrument.pair)
 
@@ -99,13 +90,8 @@ def _constituent(spot: IndexConstituent, *, weighs: bool) -> Constituent:
 
 
 def index_info(markets: Markets, market: Market | None) -> list[IndexInfo] | Rows[IndexInfo]:
-    """Return the assets of one composite index, or of all; a list in either case.
-
-    Raises:
-        RequestError: -1121, the symbol has no composite index; or the source has not sent its
-            assets.
-    """
-    found = for_each_market(markets, market, None, _index_info)
+    """Return the assets of one composite index, or of all; a list in either case."""
+    found = for_each_market(markets, market, row=_index_info)
     return [found] if isinstance(found, IndexInfo) else found
 
 

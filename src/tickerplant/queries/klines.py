@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, structs
 
+from tickerplant.errors import RequestError
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.bars import (
     CLOSE,
@@ -21,7 +22,6 @@ from tickerplant.market.bars import (
 )
 from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
 from tickerplant.market.row_form import Number, RowForm, row_form
-from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
     END_TIME,
@@ -90,9 +90,6 @@ def window_of(
     USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of at
     most 200 days; a missing end of the window is that far from the other (Kline Candlestick Data
     page).
-
-    Raises:
-        RequestError: -4088, it is over 200 days wide (COIN-M).
     """
     days = instrument.venue.kline_window_days
     if days is None:
@@ -103,7 +100,7 @@ def window_of(
     elif end_ms is None:
         end_ms = start_ms + width_ms
     elif end_ms - start_ms > width_ms:
-        raise request_errors.interval_too_long(days)
+        raise RequestError(-4088, f"Maximum time interval is {days} days.")
     return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
 
 

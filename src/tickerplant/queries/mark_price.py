@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
@@ -9,12 +10,11 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import FlatWeight, Query, Rows, SymbolWeight, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
-    from tickerplant.market.markets import Markets
 
 INTEREST_RATE = "0.00010000"
 """0.01 % per 8 hours, on every contract that pays funding."""
@@ -36,18 +36,8 @@ class PremiumIndex(Struct, frozen=True, rename="camel"):
     time: int
 
 
-def premium_index(
-    markets: Markets, market: Market | None, pair: str | None = None
-) -> PremiumIndex | list[PremiumIndex] | Rows[PremiumIndex]:
-    """Return the mark price of one market, of those of a pair, or of all that have one.
-
-    Raises:
-        RequestError: A symbol and a pair are named, or the named market has no mark price yet.
-    """
-    return for_each_market(markets, market, pair, _premium_index)
-
-
-def _premium_index(market: Market) -> PremiumIndex:
+def premium_index(market: Market) -> PremiumIndex:
+    """Return the mark price of a market."""
     mark = market.mark_price
     if mark is None:
         raise request_errors.unknown_yet(f"The mark price of {market.symbol}", "none was published")
@@ -66,13 +56,15 @@ def _premium_index(market: Market) -> PremiumIndex:
     )
 
 
+_PREMIUM_INDICES = partial(for_each_market, row=premium_index)
+
 QUERIES = (
     Query(
         path="/v1/premiumIndex",
         venues=(USDM,),
         weight=SymbolWeight(one=1, every=10),
         params=(ANY_SYMBOL,),
-        handler=premium_index,
+        handler=_PREMIUM_INDICES,
         doc="Mark price, index price and predicted funding.",
     ),
     Query(
@@ -80,7 +72,7 @@ QUERIES = (
         venues=(COINM,),
         weight=FlatWeight(10),
         params=(ANY_SYMBOL, ANY_PAIR),
-        handler=premium_index,
+        handler=_PREMIUM_INDICES,
         doc="Mark price, index price and predicted funding.",
     ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from tickerplant.errors import RequestError
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME
 from tickerplant.queries import request_errors
@@ -56,13 +57,11 @@ class PastOpenInterest(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def open_interest(_markets: Markets, market: Market) -> OpenInterest:
-    """Return the current open interest of a market.
-
-    Raises:
-        RequestError: -4108, it does not trade yet, or not any more; or the source has not sent it.
-    """
+    """Return the current open interest of a market."""
     if market.instrument.status in NOT_TRADING:
-        raise request_errors.not_trading()
+        raise RequestError(
+            -4108, "Symbol is on delivering or delivered or settling or closed or pre-trading."
+        )
     present = current_positioning(market)
     instrument = market.instrument
     labelled = instrument.venue.always_pair
@@ -78,11 +77,7 @@ def open_interest(_markets: Markets, market: Market) -> OpenInterest:
 def past_open_interest(
     _markets: Markets, requested: Periods, market: Market
 ) -> Rows[PastOpenInterest]:
-    """Return the open interest of a market at the beginning of each period, in base units and USD.
-
-    Raises:
-        RequestError: as in `periods`, or the source has not sent it.
-    """
+    """Return the open interest of a market at the beginning of each period, in base units and USD."""
     current_positioning(market)
     supply = decimal_text(market.instrument.circulating_supply * RATE_ONE, RATE_DECIMALS)
     finer = int(10 ** (RATE_DECIMALS - market.instrument.quantity.decimals))
@@ -101,11 +96,7 @@ def past_open_interest(
 def past_coin_open_interest(
     markets: Markets, requested: Periods, pair: str, contract_type: str
 ) -> Rows[PastOpenInterest]:
-    """Return the open interest of contracts of a pair, in contracts and in base coin.
-
-    Raises:
-        RequestError: as in `periods`, or the source has not sent it.
-    """
+    """Return the open interest of contracts of a pair, in contracts and in base coin."""
     stretches = [
         stretch
         for each in types_of(contract_type)

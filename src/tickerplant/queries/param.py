@@ -54,38 +54,26 @@ class Param(Struct, frozen=True):
     default: object = None
 
     def value(self, markets: Markets, raw: Mapping[str, object]) -> object:
-        """Return the value of this parameter in `raw`, or the default.
-
-        Raises:
-            RequestError: It is missing and required, empty, or invalid.
-        """
+        """Return the value of this parameter in `raw`, or the default."""
         sent = raw.get(self.name)
         if sent is not None and sent != "":
             return self.read(markets, self.name, sent)
         if self.required:
             raise request_errors.not_sent(self.name)
         if sent is not None:
-            raise request_errors.empty(self.name)
+            raise RequestError(-1105, f"Parameter '{self.name}' was empty.")
         return self.default
 
 
 def text(name: str, value: object) -> str:
-    """Return `value` if it is text.
-
-    Raises:
-        RequestError: -1130, it is something else.
-    """
+    """Return `value` if it is text."""
     if not isinstance(value, str):
         raise request_errors.not_valid(name)
     return value
 
 
 def number(_markets: Markets, name: str, value: object) -> int:
-    """Return `value` as an integer from 0 to `LARGEST`.
-
-    Raises:
-        RequestError: -1100 for other text, -1130 for other types and larger numbers.
-    """
+    """Return `value` as an integer from 0 to `LARGEST`."""
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
             raise request_errors.illegal_characters(name, INTEGER)
@@ -108,11 +96,7 @@ def count(most: int) -> Reader:
 
 
 def word(name: str, value: object) -> str:
-    """Return a symbol or pair in upper case.
-
-    Raises:
-        RequestError: -1100 for characters that no symbol has, -1130 if it is not text.
-    """
+    """Return a symbol or pair in upper case."""
     spelled = text(name, value)
     if not _SYMBOL.fullmatch(spelled):
         raise request_errors.illegal_characters(name, SYMBOL)
@@ -120,30 +104,17 @@ def word(name: str, value: object) -> str:
 
 
 def listed_market(markets: Markets, name: str, value: object) -> Market:
-    """Return the market of the symbol `value`, even if it does not trade yet.
-
-    Raises:
-        RequestError: -1121, the venue has no such symbol.
-    """
+    """Return the market of the symbol `value`, even if it does not trade yet."""
     return _unless(markets.by_symbol.get(word(name, value)))
 
 
 def market(markets: Markets, name: str, value: object) -> Market:
-    """Return the market of the symbol `value`.
-
-    Raises:
-        RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
-    """
+    """Return the market of the symbol `value`; one that is only announced is refused."""
     return _unless(markets.by_symbol.get(word(name, value)), ANNOUNCED)
 
 
 def market_with_candles(markets: Markets, name: str, value: object) -> Market:
-    """Return the market of the symbol `value`, from any venue that is listed here.
-
-    Raises:
-        RequestError: -1121, no venue that is listed here has such a symbol; -1122, it does not
-            trade yet, or is being settled.
-    """
+    """Do what `market` does on all venues that are listed here; one that is being settled is refused too."""
     return _unless(markets.find_in_universe(word(name, value)), ANNOUNCED, SETTLING)
 
 
@@ -161,26 +132,18 @@ def _unless(found: Market | None, *refused: str) -> Market:
     if found is None:
         raise request_errors.invalid_symbol()
     if found.instrument.status in refused:
-        raise request_errors.invalid_symbol_status()
+        raise RequestError(-1122, "Invalid symbol status.")
     return found
 
 
 def fundings(markets: Markets, name: str, value: object) -> FundingSeries:
-    """Return the funding payments of the symbol `value`, even if it was removed.
-
-    Raises:
-        RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
-    """
+    """Return the funding payments of the symbol `value`, even if it was removed."""
     removed = markets.former_fundings.get(word(name, value))
     return market(markets, name, value).fundings if removed is None else removed
 
 
 def pair(markets: Markets, name: str, value: object) -> str:
-    """Return `value` if it is the pair of at least one market.
-
-    Raises:
-        RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), the venue has no such pair.
-    """
+    """Return `value` if it is the pair of at least one market."""
     parsed = word(name, value)
     if not markets.of_pair(parsed):
         raise _unknown_pair(markets)
@@ -188,20 +151,12 @@ def pair(markets: Markets, name: str, value: object) -> str:
 
 
 def contracts(markets: Markets, name: str, value: object) -> list[Market]:
-    """Return the markets of the pair `value`, the perpetual last.
-
-    Raises:
-        RequestError: as in `pair`.
-    """
+    """Return the markets of the pair `value`, the perpetual last."""
     return markets.of_pair(pair(markets, name, value))
 
 
 def pair_anywhere(markets: Markets, name: str, value: object) -> tuple[Markets, str]:
-    """Return the pair `value`, and the markets of the venue that has it, of any that is listed here.
-
-    Raises:
-        RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), no venue that is listed here has the pair.
-    """
+    """Return the pair `value`, and the markets of the venue that has it, of any that is listed here."""
     parsed = word(name, value)
     for listed in (markets, *markets.others):
         if listed.of_pair(parsed):
@@ -227,14 +182,10 @@ def one_of(words: Collection[str]) -> Reader:
 
 
 def interval(_markets: Markets, name: str, value: object) -> str:
-    """Return `value` if it is the name of an interval.
-
-    Raises:
-        RequestError: -1120, there is no such interval.
-    """
+    """Return `value` if it is the name of an interval."""
     parsed = text(name, value)
     if parsed not in INTERVALS:
-        raise request_errors.invalid_interval()
+        raise RequestError(-1120, "Invalid interval.")
     return parsed
 
 
@@ -260,10 +211,6 @@ CONTRACT_TYPE = Param(
 
 
 def check_window(start_ms: int | None, end_ms: int | None) -> None:
-    """Check that a window with both ends does not end before it begins.
-
-    Raises:
-        RequestError: -1023, the window ends before it begins.
-    """
+    """Check that a window with both ends does not end before it begins."""
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise request_errors.start_after_end()
+        raise RequestError(-1023, "Start time is greater than end time.")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
-    from tickerplant.market.markets import Markets
 
 
 class LastPrice(Struct, frozen=True):
@@ -25,20 +25,8 @@ class LastPrice(Struct, frozen=True):
     time: int
 
 
-def last_price(
-    markets: Markets, market: Market | None, pair: str | None = None
-) -> LastPrice | list[LastPrice] | Rows[LastPrice]:
-    """Return the last price of one market, of those of a pair, or of all that are known.
-
-    Before the first trade, price and time are 0.
-
-    Raises:
-        RequestError: A symbol and a pair are named, or the trades of the named market are unknown.
-    """
-    return for_each_market(markets, market, pair, _last_price)
-
-
-def _last_price(market: Market) -> LastPrice:
+def last_price(market: Market) -> LastPrice:
+    """Return the last price of a market; before the first trade, price and time are 0."""
     if not (market.last_trade_time_ms or market.is_untraded):
         raise request_errors.unknown_yet(f"The last price of {market.symbol}", "no trade yet")
     instrument = market.instrument
@@ -53,6 +41,7 @@ def _last_price(market: Market) -> LastPrice:
 # WebSocket API page "Symbol Price Ticker": weight 1 for one symbol, 2 for all.
 _WEIGHT = SymbolWeight(one=1, every=2)
 _DOC = "The last traded price."
+_LAST_PRICES = partial(for_each_market, row=last_price)
 
 QUERIES = (
     Query(
@@ -61,7 +50,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        handler=last_price,
+        handler=_LAST_PRICES,
         doc=_DOC,
     ),
     Query(
@@ -69,7 +58,7 @@ QUERIES = (
         venues=(USDM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL,),
-        handler=last_price,
+        handler=_LAST_PRICES,
         doc=_DOC,
     ),
     Query(
@@ -77,7 +66,7 @@ QUERIES = (
         venues=(COINM,),
         weight=_WEIGHT,
         params=(ANY_SYMBOL, ANY_PAIR),
-        handler=last_price,
+        handler=_LAST_PRICES,
         doc=_DOC,
     ),
 )

@@ -163,21 +163,17 @@ Rows: TypeAlias = Iterator[Row | None]
 two of them.  None is no row: it only interrupts longer work."""
 
 
-def accept_all(_market: Market) -> bool:
-    """Accept every market."""
-    return True
-
-
 def for_each_market(
     markets: Markets,
     market: Market | None,
-    pair: str | None,
+    pair: str | None = None,
+    *,
     row: Callable[[Market], Row],
-    listed: Callable[[Market], bool] = accept_all,
+    only_trading: bool = False,
 ) -> Row | list[Row] | Rows[Row]:
     """Return `row` of `market`, of the markets of `pair`, or of every market.
 
-    Only `listed` markets are among several; a named market need not be.
+    With `only_trading`, others are left out of several, as in production.
 
     Raises:
         RequestError: Both are named, or the named market has no data yet.
@@ -187,7 +183,12 @@ def for_each_market(
             raise request_errors.invalid_combination()
         only = row(market)
         return [only] if markets.venue.rest_always_array else only
-    several = [each for each in markets if listed(each) and pair in {None, each.instrument.pair}]
+    several = [
+        each
+        for each in markets
+        if pair in {None, each.instrument.pair}
+        and (not only_trading or each.instrument.status == "TRADING")
+    ]
     return _rows(several, row)
 
 

@@ -51,11 +51,7 @@ _FOUR_ADL_RISKS = {"low": "LOW", "medium": "MIDDLE", "high": "HIGH"}
 
 
 def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fund]:
-    """Return the insurance fund of one contract, or all of them.
-
-    Raises:
-        RequestError: No fund of the contract is known.
-    """
+    """Return the insurance fund of one contract, or all of them."""
     funds = markets.insurance_funds.values()
     if market is None:
         return [_fund(fund) for fund in funds]
@@ -79,13 +75,9 @@ def _plain(amount: int) -> str:
 
 
 def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk] | Rows[AdlRisk]:
-    """Return the risk of automatic deleveraging of one contract, or of all that are known.
-
-    Raises:
-        RequestError: The source has not sent it.
-    """
+    """Return the risk of automatic deleveraging of one contract, or of all that are known."""
     row = _half_hourly_adl_risk if markets.profile.four_adl_risks else _adl_risk
-    return for_each_market(markets, market, None, partial(row, markets.now_ms))
+    return for_each_market(markets, market, row=partial(row, markets.now_ms))
 
 
 def _adl_risk(_now_ms: int, market: Market) -> AdlRisk:

@@ -88,12 +88,7 @@ class Periods(Struct, frozen=True):
 def periods(
     markets: Markets, length: str, start_ms: int | None, end_ms: int | None, limit: int
 ) -> Periods:
-    """Return the requested periods.
-
-    Raises:
-        RequestError: -1023, the window ends before it begins; -1130, it begins or ends before the
-            available days.
-    """
+    """Return the requested periods."""
     check_window(start_ms, end_ms)
     earliest_ms = (markets.now_ms // DAY_MS - SEARCHABLE_DAYS) * DAY_MS
     for name, time_ms in ((START_TIME.name, start_ms), (END_TIME.name, end_ms)):
@@ -175,11 +170,7 @@ OPTIONAL_CONTRACT_CHOICE = structs.replace(CONTRACT_CHOICE, required=False, defa
 
 
 def current_positioning(market: Market) -> Positioning:
-    """Return the current positioning of a market.
-
-    Raises:
-        RequestError: The source has not sent it.
-    """
+    """Return the current positioning of a market."""
     present = market.positions.latest
     if present is None:
         raise request_errors.unknown_yet(

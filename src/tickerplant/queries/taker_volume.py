@@ -50,11 +50,7 @@ class CoinTakerVolume(Struct, frozen=True, rename="camel"):
 
 
 def taker_volume(_markets: Markets, requested: Periods, market: Market) -> Rows[TakerVolume]:
-    """Return the taker volumes of a market in closed periods, oldest first.
-
-    Raises:
-        RequestError: as in `periods`.
-    """
+    """Return the taker volumes of a market in closed periods, oldest first."""
     bars = requested.closed(market.candles)
     decimals = market.instrument.quantity.decimals
     return (
@@ -72,11 +68,7 @@ def taker_volume(_markets: Markets, requested: Periods, market: Market) -> Rows[
 def coin_taker_volume(
     markets: Markets, requested: Periods, pair: str, contract_type: str
 ) -> Rows[CoinTakerVolume]:
-    """Return the taker volumes of contracts of a pair in closed periods, oldest first.
-
-    Raises:
-        RequestError: as in `periods`.
-    """
+    """Return the taker volumes of contracts of a pair in closed periods, oldest first."""
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
     columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
     found = (markets.candles(pair, each) for each in types_of(contract_type))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from tickerplant.errors import RequestError
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
@@ -102,10 +103,6 @@ def aggregate_trades(
     """Return up to `limit` closed aggregates, oldest first.
 
     With an id or a start the first ones, otherwise the latest ones.
-
-    Raises:
-        RequestError: -1128 for an id together with times, -1023 for a window that ends before it
-            begins, -4166 for times more than two days ago.
     """
     timed = start_ms is not None or end_ms is not None
     if from_id is not None and timed:
@@ -113,7 +110,9 @@ def aggregate_trades(
     check_window(start_ms, end_ms)
     searched_ms = end_ms if start_ms is None else start_ms
     if searched_ms is not None and searched_ms < markets.now_ms - SEARCHABLE_DAYS * DAY_MS:
-        raise request_errors.too_long_ago(SEARCHABLE_DAYS)
+        raise RequestError(
+            -4166, f"Search window is restricted to recent {SEARCHABLE_DAYS} days only."
+        )
     if from_id is not None:
         chosen = market.aggregates.from_id(from_id, limit)
     else:
