@@ -41,6 +41,20 @@ class Tape:
     def now_ns(self) -> int:
         return START_NS + len(self.lines) * SECOND_NS // 10
 
+    def play(self, script: str) -> Tape:
+        """Let something happen for each letter: update, lost update, snapshot, trade, ETHUSDT trade."""
+        for each in script:
+            match each:
+                case "u":
+                    self.update()
+                case "l":
+                    self.lost()
+                case "s":
+                    self.snapshot()
+                case _:
+                    self.trade(SYMBOL if each == "t" else "ETHUSDT")
+        return self
+
     def trade(self, symbol: str = SYMBOL) -> None:
         stream = f"{symbol.lower()}@trade"
         self.lines.append(line_of(stream, TRADE | {"s": symbol}, self.now_ns))
@@ -90,12 +104,7 @@ def assert_true(book: OrderBook, true: TrueBook) -> None:
 
 
 def test_a_book_is_joined_to_the_snapshot_and_follows_the_updates(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.trade()
-    tape.update()
-    tape.trade()
-    tape.snapshot()
-    tape.trade()
+    tape = Tape().play("tutst")
     last = tape.update()
     tape.trade()
     path = tape.path(tmp_path)
@@ -119,10 +128,7 @@ def test_a_book_is_joined_to_the_snapshot_and_follows_the_updates(tmp_path: Path
 
 
 def test_the_mapping_and_its_books_are_the_same_for_each_message(tmp_path: Path) -> None:
-    tape = Tape()
-    for _ in range(3):
-        tape.update()
-        tape.trade("ETHUSDT")
+    tape = Tape().play("ue" * 3)
     path = tape.path(tmp_path)
     read = list(open_recording(path).with_books())
     assert len({id(books) for _, books in read}) == 1
@@ -138,15 +144,7 @@ def test_the_mapping_and_its_books_are_the_same_for_each_message(tmp_path: Path)
 
 
 def test_a_gap_makes_a_book_syncing_until_the_next_snapshot(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.snapshot()
-    tape.update()
-    tape.lost()
-    tape.trade()
-    tape.update()
-    tape.trade()
-    tape.snapshot()
-    tape.trade()
+    tape = Tape().play("sultutst")
     read = [
         (book.state, book.reason)
         for message, books in open_recording(tape.path(tmp_path)).with_books()
@@ -159,21 +157,13 @@ def test_a_gap_makes_a_book_syncing_until_the_next_snapshot(tmp_path: Path) -> N
 
 
 def test_only_messages_with_a_live_book_if_wanted(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.update()
-    tape.trade()
-    tape.snapshot()
-    tape.trade()
-    tape.trade("ETHUSDT")
+    tape = Tape().play("utste")
     read = list(open_recording(tape.path(tmp_path)).with_books(live_only=True))
     assert [(message.symbol, books[SYMBOL].is_live) for message, books in read] == [(SYMBOL, True)]
 
 
 def test_streams_select_messages_and_not_what_books_are_made_of(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.snapshot()
-    tape.update()
-    tape.trade()
+    tape = Tape().play("sut")
     assert states(tape.path(tmp_path), streams=["btcusdt@trade"]) == ["Trade live"]
     folder = recording(tmp_path / "folder", tape.lines)
     assert states(folder, streams=["btcusdt@trade"]) == ["Trade live"]
@@ -181,16 +171,12 @@ def test_streams_select_messages_and_not_what_books_are_made_of(tmp_path: Path) 
 
 
 def test_what_a_manifest_lists_has_a_book_from_the_first_message(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.trade()
-    tape.update()
+    tape = Tape().play("tu")
     assert states(recording(tmp_path / "folder", tape.lines))[0] == "Trade syncing"
 
 
 def test_a_selected_symbol_has_a_book_that_is_syncing_from_the_beginning(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.trade("ETHUSDT")
-    tape.trade()
+    tape = Tape().play("et")
     path = tape.path(tmp_path)
     read = [
         (books["ETHUSDT"].state, books["ETHUSDT"].reason, books["ETHUSDT"].mid)
@@ -205,14 +191,10 @@ def test_a_snapshot_before_the_first_update_is_used(
     tmp_path: Path, says_symbol: bool, has_manifest: bool
 ) -> None:
     """Some collectors request the snapshot first, and keep the response without its address."""
-    tape = Tape()
-    tape.trade()
-    tape.snapshot()
+    tape = Tape().play("ts")
     if not says_symbol:
         tape.lines[-1] = tape.now_ns, tape.lines[-1][1].partition(b" ")[2]
-    tape.trade()
-    tape.update()
-    tape.trade()
+    tape.play("tut")
     path = recording(tmp_path / "f", tape.lines) if has_manifest else tape.path(tmp_path)
     assert states(path) == ["Trade syncing", "Trade live", "DepthUpdate live", "Trade live"]
     assert [each.symbol for each in open_recording(path).snapshots()] == [SYMBOL]
@@ -225,8 +207,7 @@ def test_a_snapshot_before_the_first_update_is_used(
 
 
 def test_other_books_of_a_symbol_are_not_mixed_in(tmp_path: Path) -> None:
-    tape = Tape()
-    tape.snapshot()
+    tape = Tape().play("s")
     update = tape.update()
     for stream in ("btcusdt@depth20@100ms", "btcusdt@rpiDepth@500ms"):
         tape.add(msgspec.structs.replace(update, bids=[("1.00", "9")]), stream)
@@ -237,16 +218,11 @@ def test_other_books_of_a_symbol_are_not_mixed_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("has_manifest", [True, False])
 def test_books_are_in_sync_at_the_start_of_a_selection(tmp_path: Path, has_manifest: bool) -> None:
-    tape = Tape()
-    for _ in range(300):
-        tape.update()
+    tape = Tape().play("u" * 300)
     snapshot_ns = tape.now_ns
-    tape.snapshot()
-    for _ in range(300):
-        tape.update()
+    tape.play("s" + "u" * 300)
     start_ns = tape.now_ns
-    for _ in range(3):
-        tape.trade()
+    tape.play("ttt")
     if has_manifest:
         path = recording(tmp_path / "folder", tape.lines)
         entry = SnapshotRecorded(
@@ -263,8 +239,7 @@ def test_books_are_in_sync_at_the_start_of_a_selection(tmp_path: Path, has_manif
 def test_a_snapshot_of_few_levels_says_how_far_the_book_is_known(tmp_path: Path) -> None:
     tape = Tape()
     tape.snapshot(limit=20)
-    tape.update()
-    tape.trade()
+    tape.play("ut")
     *_, (_, books) = open_recording(tape.path(tmp_path)).with_books()
     book = books[SYMBOL]
     assert book.lowest_known_bid is not None
@@ -288,8 +263,7 @@ def test_a_shallow_book_is_deepened_by_the_next_snapshot(tmp_path: Path) -> None
     tape.snapshot(limit=20)
     tape.update()
     tape.snapshot(limit=1000)
-    for _ in range(2):
-        tape.update()
+    tape.play("uu")
     *_, (_, books) = open_recording(tape.path(tmp_path)).with_books()
     book = books[SYMBOL]
     assert book.lowest_known_bid is None
@@ -298,8 +272,7 @@ def test_a_shallow_book_is_deepened_by_the_next_snapshot(tmp_path: Path) -> None
 
 def test_the_fastest_stream_is_followed_that_is_in_sync(tmp_path: Path) -> None:
     """Both speeds carry the same changes here; each has a chain of its own."""
-    tape = Tape()
-    tape.snapshot()
+    tape = Tape().play("s")
     opened = tape.true.last_id
     first = tape.lost()
     tape.add(first, SLOWER)
