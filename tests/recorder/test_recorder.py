@@ -417,17 +417,23 @@ class Tape(RecordingWriter):
         pass
 
 
+@asynccontextmanager
+async def taping(
+    house: House, *names: str
+) -> AsyncIterator[tuple[Tape, asyncio.Event, asyncio.Task[None]]]:
+    """Record into memory, without snapshots."""
+    hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
+    tape, over, rest = Tape(), asyncio.Event(), RestClient(hosts, WeightBudget())
+    recorder = Recorder(
+        hosts, names, tape, rest, settings=QUICK, snapshots_ms=None, on_notice=nobody
+    )
+    yield tape, over, asyncio.create_task(recorder.run(over))
+
+
 @looped
 async def test_while_the_tape_has_no_room_the_server_waits_and_nothing_is_lost() -> None:
     name = "btcusdt@trade"
-    async with simulation() as house:
-        hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
-        tape, over = Tape(), asyncio.Event()
-        rest = RestClient(hosts, WeightBudget())
-        recorder = Recorder(
-            hosts, [name], tape, rest, settings=QUICK, snapshots_ms=None, on_notice=nobody
-        )
-        running = asyncio.create_task(recorder.run(over))
+    async with simulation() as house, taping(house, name) as (tape, over, running):
         await until(lambda: tape.lines)
         tape.is_full = True
         await asyncio.sleep(0.3)
@@ -445,13 +451,7 @@ async def test_while_the_tape_has_no_room_the_server_waits_and_nothing_is_lost()
 
 @looped
 async def test_a_tape_that_fails_ends_it() -> None:
-    async with simulation() as house:
-        hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
-        tape, rest = Tape(), RestClient(hosts, WeightBudget())
-        recorder = Recorder(
-            hosts, NAMES, tape, rest, settings=QUICK, snapshots_ms=None, on_notice=nobody
-        )
-        running = asyncio.create_task(recorder.run(asyncio.Event()))
+    async with simulation() as house, taping(house, *NAMES) as (tape, _, running):
         await until(lambda: tape.lines)
         tape.failure = OSError("no space")
         await running

@@ -297,10 +297,25 @@ def test_a_recording_of_another_venue_is_refused(tmp_path: Path) -> None:
     writer(tmp_path).close("and the folder is free again")
 
 
-def test_a_recording_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    begun = RecordingStarted(time_ns=START_NS, format=3, venue="usdm", software="later")
-    (tmp_path / MANIFEST).write_bytes(encode_entry(begun) + b"\n")
-    assert "written in format 3, and this program reads up to 2" in refusal(tmp_path)
+LATER = RecordingStarted(time_ns=START_NS, format=3, venue="usdm", software="later")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place", "said"),
+    [
+        (MANIFEST, encode_entry(LATER) + b"\n", "", "in format 3, and this program reads up to 2"),
+        (MANIFEST, b'{"name":"my web app"}', "", "its first line is not that of a manifest"),
+        ("file", b"mine", "file", "file: is a file; choose a folder"),
+        ("file", b"mine", "file/below", "Not a directory"),
+        ("lines.zst", zstandard.compress(b"mine"), "", "lines.zst: is not a segment"),
+    ],
+)
+def test_what_is_of_somebody_else_is_refused_and_left_as_it_is(
+    tmp_path: Path, name: str, content: bytes, place: str, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert said in refusal(tmp_path / place)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, content)]
 
 
 @pytest.mark.heavy
@@ -309,13 +324,6 @@ def test_two_recorders_do_not_write_into_one_folder(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path}: another recorder writes into it"
     first.close("done")
     writer(tmp_path).close("done")
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    assert refusal(tmp_path / "file") == f"{tmp_path / 'file'}: is a file; choose a folder"
-    assert "Not a directory" in refusal(tmp_path / "file" / "below")
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_folder_of_recordings_is_not_made_one_itself(tmp_path: Path) -> None:
@@ -334,22 +342,10 @@ def test_a_recording_is_not_made_inside_another(tmp_path: Path) -> None:
     assert not (tmp_path / "usdm").exists()
 
 
-def test_files_that_readers_would_take_for_segments_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "lines.zst").write_bytes(zstandard.compress(b"mine"))
-    assert "lines.zst: is not a segment" in refusal(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["lines.zst"]
-
-
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("mine")
     writer(tmp_path).close("done")
     assert (tmp_path / "README").read_text() == "mine"
-
-
-def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path) -> None:
-    (tmp_path / MANIFEST).write_bytes(b'{"name":"my web app"}')
-    assert "its first line is not that of a manifest" in refusal(tmp_path)
-    assert (tmp_path / MANIFEST).read_bytes() == b'{"name":"my web app"}'
 
 
 # A disk that is too slow

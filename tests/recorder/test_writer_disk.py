@@ -19,6 +19,7 @@ from written import (
 )
 
 from tickerplant.errors import RecordingError
+from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import TAIL, read_manifest
 from tickerplant.recording.manifest_entries import MANIFEST, Dropped, RunEnded
@@ -97,21 +98,24 @@ def test_a_device_that_is_full_is_refused_at_once(tmp_path: Path) -> None:
         writer(Path("/dev/full"))
 
 
-def test_a_folder_that_is_deleted_while_recording_is_no_recording(tmp_path: Path) -> None:
-    recording = writer(tmp_path / "market")
+def writing(folder: Path) -> RecordingWriter:
+    """A recorder that has written ten messages."""
+    recording = writer(folder)
     add(recording, range(10))
     recording.tick()
     wait_until_written(recording, 10)
+    return recording
+
+
+def test_a_folder_that_is_deleted_while_recording_is_no_recording(tmp_path: Path) -> None:
+    recording = writing(tmp_path / "market")
     rmtree(tmp_path / "market")
     recording.close("interrupted")
     assert recording.failure_text == (f"{tmp_path}/market/manifest.jsonl: was moved or deleted")
 
 
 def test_a_folder_that_is_moved_while_recording_contains_everything(tmp_path: Path) -> None:
-    recording = writer(tmp_path / "market")
-    add(recording, range(10))
-    recording.tick()
-    wait_until_written(recording, 10)
+    recording = writing(tmp_path / "market")
     (tmp_path / "market").rename(tmp_path / "moved")
     recording.close("interrupted")
     assert "was moved or deleted" in recording.failure_text
@@ -122,10 +126,7 @@ def test_a_folder_that_is_moved_while_recording_contains_everything(tmp_path: Pa
 
 
 def test_a_segment_that_is_deleted_while_it_is_written_ends_the_recording(tmp_path: Path) -> None:
-    recording = writer(tmp_path)
-    add(recording, range(10))
-    recording.tick()
-    wait_until_written(recording, 10)
+    recording = writing(tmp_path)
     [segment] = segment_paths(str(tmp_path))
     segment.unlink()
     recording.close("interrupted")
