@@ -60,6 +60,11 @@ class Recorder:
             self.add(f'{{"stream":"{UPDATES}","data":{data}}}')
         self.trade()
 
+    def write(self, folder: Path) -> Path:
+        path = folder / "lines.txt"
+        path.write_text("\n".join(self.lines) + "\n")
+        return path
+
     def snapshot(self) -> str:
         bids = ",".join(f'["{self.best - n}.0","2.000"]' for n in range(SHOWN_LEVELS))
         asks = ",".join(f'["{self.best + 1 + n}.0","2.000"]' for n in range(SHOWN_LEVELS))
@@ -113,9 +118,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param is not without_a_snapshot_at_first:
         recorder.add(recorder.snapshot())
     request.param(recorder)
-    path = tmp_path / "lines.txt"
-    path.write_text("\n".join(recorder.lines) + "\n")
-    return path
+    return recorder.write(tmp_path)
 
 
 def seen(trade: Any, books: Any) -> tuple[int, str, str, str]:
@@ -185,8 +188,7 @@ async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
     recorder = Recorder()
     recorder.add(recorder.snapshot())
     rest(recorder, 100)
-    path = tmp_path / "lines.txt"
-    path.write_text("\n".join(recorder.lines) + "\n")
+    path = recorder.write(tmp_path)
     whole = {each[-1]: each[1:] for each in recorded_line(path)}
     loop = asyncio.get_running_loop()
     async with tickerplant.replay(path, paused=True) as market:

@@ -43,6 +43,15 @@ def recorded(*names: str) -> dict[str, list[bytes]]:
     return found
 
 
+async def read(
+    subscription: tickerplant.Subscription[Message | Notice], found: dict[str, list[bytes]]
+) -> None:
+    """Keep all payloads, and nothing else may come."""
+    async for item in subscription:
+        assert isinstance(item, Message)
+        found[item.stream].append(item.payload)
+
+
 def pid_of(market: Any) -> int:
     child = market._process.child  # the test ends it
     assert child is not None
@@ -79,18 +88,11 @@ async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end
         )
         books = market.books("BTCUSDT")
 
-        async def read(subscription: tickerplant.Subscription[Message | Notice]) -> None:
-            async for item in subscription:
-                if isinstance(item, Notice):
-                    notices.append(item)
-                else:
-                    found[item.stream].append(item.payload)
-
         async def follow() -> None:
             states = {book.state async for book in books.changes()}
             assert states == {"live"}, "their first snapshot came before the first update"
 
-        await asyncio.gather(follow(), *map(read, subscriptions))
+        await asyncio.gather(follow(), *(read(each, found) for each in subscriptions))
         await listener
         assert books["BTCUSDT"].is_live
         assert [each async for each in market.stream(TRADES)] == [], "there is nothing any more"
@@ -140,12 +142,7 @@ async def test_the_clock_waits_for_the_first_read_and_for_everything_subscribed_
         quotes = market.stream(*QUOTES)
         both: dict[str, list[bytes]] = defaultdict(list)
 
-        async def read(subscription: tickerplant.Subscription[Message | Notice]) -> None:
-            async for item in subscription:
-                assert isinstance(item, Message)
-                both[item.stream].append(item.payload)
-
-        await asyncio.gather(read(trades), read(quotes))
+        await asyncio.gather(read(trades, both), read(quotes, both))
     assert both == recorded(TRADES, *QUOTES)
 
 

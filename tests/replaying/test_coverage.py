@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -64,6 +65,13 @@ class Tape:
             self.now_ms += 500
             self.writer.tick()
 
+    def lose(self, streams: tuple[str, ...], reason: str = "1006") -> None:
+        self.manifest.take(Disconnected(time_ms=START_MS, streams=streams, reason=reason))
+
+    def recover(self, streams: tuple[str, ...], outage_ms: int) -> None:
+        time_ms = START_MS + self.now_ms
+        self.manifest.take(Recovered(time_ms=time_ms, streams=streams, outage_ms=outage_ms))
+
     def run_again(self, at_ms: int) -> None:
         self.writer.close("interrupted")
         self.now_ms = at_ms
@@ -87,13 +95,9 @@ def with_holes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten seconds; three without BTCUSDT; five; a minute without the recorder; ten."""
     tape = Tape(tmp_path_factory.mktemp("holes") / "rec")
     tape.trades(10 * S)
-    tape.manifest.take(
-        Disconnected(time_ms=START_MS, streams=STREAMS[:1], reason="1006 <b>reset</b>")
-    )
+    tape.lose(STREAMS[:1], "1006 <b>reset</b>")
     tape.trades(13 * S, STREAMS[1:])
-    tape.manifest.take(
-        Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS[:1], outage_ms=3 * S)
-    )
+    tape.recover(STREAMS[:1], 3 * S)
     tape.trades(18 * S)
     tape.run_again(78 * S)
     tape.trades(88 * S)
@@ -125,10 +129,7 @@ def test_only_what_is_played_counts(with_holes: Path) -> None:
 
 
 def test_a_torn_end_is_a_hole(with_holes: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "rec"
-    copy.mkdir()
-    for each in with_holes.iterdir():
-        (copy / each.name).write_bytes(each.read_bytes())
+    copy = Path(shutil.copytree(with_holes, tmp_path / "rec"))
     _, last = segment_paths(str(copy))
     text = last.read_bytes()
     last.write_bytes(text[: len(text) - 20])
@@ -155,10 +156,7 @@ def test_a_segment_that_is_missing_is_a_hole(tmp_path: Path) -> None:
 
 
 def test_a_damaged_head_is_a_hole_up_to_the_next_block(with_holes: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "rec"
-    copy.mkdir()
-    for each in with_holes.iterdir():
-        (copy / each.name).write_bytes(each.read_bytes())
+    copy = Path(shutil.copytree(with_holes, tmp_path / "rec"))
     first = segment_paths(str(copy))[0]
     text = bytearray(first.read_bytes())
     third = [n for n in range(len(text)) if text.startswith(b"TPB1", n)][2]
@@ -178,9 +176,9 @@ def test_gaps_within_a_connection_are_points_and_those_of_an_outage_are_not_repe
     )
     tape.manifest.take(gap)
     tape.trades(10 * S)
-    tape.manifest.take(Disconnected(time_ms=START_MS, streams=STREAMS, reason="1006"))
+    tape.lose(STREAMS)
     tape.now_ms += 2 * S
-    tape.manifest.take(Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS, outage_ms=2 * S))
+    tape.recover(STREAMS, 2 * S)
     tape.manifest.take(gap)
     tape.trades(20 * S)
     tape.writer.close("the time is up")
@@ -218,7 +216,7 @@ def test_what_one_of_two_recordings_covers_is_covered(with_holes: Path, tmp_path
     assert [each.streams for each in found.holes] == [1, 2], "those of the folder stay holes"
 
 
-def test_positions_by_event_time_are_those_of_the_replay(with_holes: Path, tmp_path: Path) -> None:
+def test_positions_by_event_time_are_those_of_the_replay(tmp_path: Path) -> None:
     lines = [(ms, STREAMS[0], trade(ms + 1, at_ms=ms + 2_000)) for ms in range(0, 9_000, 500)]
     path = recorded(tmp_path / "late.txt", lines)
     found = covered([path], Plan(pace="event"))
@@ -232,11 +230,9 @@ def test_there_are_never_more_holes_than_can_be_drawn(
     tape = Tape(tmp_path / "rec")
     for _ in range(25):
         tape.trades(tape.now_ms + 500)
-        tape.manifest.take(Disconnected(time_ms=START_MS, streams=STREAMS[:1], reason="1006"))
+        tape.lose(STREAMS[:1])
         tape.now_ms += 3_000
-        tape.manifest.take(
-            Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS[:1], outage_ms=3_000)
-        )
+        tape.recover(STREAMS[:1], 3_000)
     tape.trades(tape.now_ms + 1)
     tape.writer.close("the time is up")
     found = covered([tape.folder])
