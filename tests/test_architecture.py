@@ -31,7 +31,7 @@ LAYERS = (
     {"hub", "feed", "faults"},
     {"plant", "scenarios", "truth"},
     {"logs", "originals", "output", "own_folder", "received", "stdio"},
-    {"client", "control", "drawing", "progress"},
+    {"client", "control", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},
     {"config"},

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.plotting.columns import BookSample
-from tickerplant.plotting.heat_map import heat_map
+from tickerplant.plotting.picture import heat_map
 
 SIDE = st.lists(st.tuples(st.integers(1, 40), st.floats(0.01, 100)), min_size=1, max_size=12)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 
 import click
 
@@ -11,13 +13,13 @@ from tickerplant.archive.coverage import Coverage, coverage_of, times_between
 from tickerplant.archive.recording import Recording, open_recording
 from tickerplant.config.settings import PlotSettings, is_quiet
 from tickerplant.decode.inference import assets_of, venue_of
-from tickerplant.drawing.picture_file import PICTURE_ENDINGS, PictureFile
-from tickerplant.drawing.style import png_of, style, svg_of
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import count_text, duration_text, iso_text, printable
 from tickerplant.logs import configure
+from tickerplant.own_folder import OwnFolder
 from tickerplant.plotting.columns import Columns
 from tickerplant.plotting.picture import Units, columns_in, drawn
+from tickerplant.plotting.style import png_of, style, svg_of
 from tickerplant.plotting.tape import KINDS, Tape, known_outages, read_tape
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import RecordedFile, total_stats
@@ -27,6 +29,8 @@ from tickerplant.stream_name import parse_stream_name, upper_case
 from tickerplant.suggestions import suggestion
 from tickerplant.units import NS_PER_MS
 
+ENDINGS = (".svg", ".png")
+"""The formats of pictures."""
 DONE, FAILED = 0, 1
 """Exit statuses."""
 MOST_HOLES = 20
@@ -41,8 +45,8 @@ def plot(settings: PlotSettings, path: str, symbol: str) -> int:
     """Draw a symbol of the recording at `path`; return the exit status."""
     configure(level=settings.log_level)
     if settings.out is None:
-        raise ConfigError("--out", None, f"a file that ends with {', '.join(PICTURE_ENDINGS)}")
-    file = PictureFile("--out", settings.out, PICTURE_ENDINGS)
+        raise ConfigError("--out", None, f"a file that ends with {', '.join(ENDINGS)}")
+    file = PictureFile(settings.out)
     work = _Plot(settings, path, upper_case(symbol))
     try:
         content = work.drawn(file.ending)
@@ -60,6 +64,48 @@ def plot(settings: PlotSettings, path: str, symbol: str) -> int:
     return DONE
 
 
+class PictureFile:
+    """The file that a picture is written to: all of it, or nothing.
+
+    Raises:
+        ConfigError: It has another ending, its folder does not exist, or it cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.ending = self.path.suffix.lower()
+        folder = self.path.parent
+        expected = ""
+        if self.ending not in ENDINGS:
+            expected = f"a file whose name ends with {' or '.join(ENDINGS)}"
+            expected += suggestion(self.ending, ENDINGS)
+        elif not folder.is_dir():
+            expected = f"a file in a folder that exists; {folder} does not"
+        elif self.path.exists() and not self.path.is_file():
+            expected = "a file; that is something else"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            expected = f"a file in a folder that can be written; {folder} cannot"
+        if expected:
+            raise ConfigError("--out", path, expected)
+
+    def write(self, content: bytes) -> None:
+        """Write the file; a file that was there is replaced when everything is written.
+
+        Raises:
+            OSError: It cannot be written; nothing of it is left.
+        """
+        folder = OwnFolder(self.path.parent)
+        unfinished = f".{self.path.name}.{os.getpid()}.part"
+        with folder.open(unfinished, "wb") as file:
+            try:
+                file.write(content)
+                file.flush()
+                self.path.with_name(unfinished).replace(self.path)
+            except BaseException:
+                folder.remove(unfinished)
+                raise
+
+
 class _Plot:
     """One picture."""
 
@@ -75,7 +121,7 @@ class _Plot:
             status_line=StatusLine(is_quiet=is_quiet(settings.log_level)),
         )
 
-    def drawn(self, ending: str) -> str | bytes:
+    def drawn(self, ending: str) -> bytes:
         """Return the picture in the format of an ending.
 
         Raises:
@@ -97,7 +143,7 @@ class _Plot:
             figure = drawn(tape, self._units(), width_px, height_px)
             if ending == ".png":
                 return png_of(figure)
-            return svg_of(figure)
+            return svg_of(figure).encode()
 
     def report(self, path: str) -> Iterator[str]:
         """Yield lines about the picture in the file at `path`."""

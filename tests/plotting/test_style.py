@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from tickerplant.drawing.style import (
+from tickerplant.plotting.style import (
     amount_text,
     date_of,
     draw_hole,

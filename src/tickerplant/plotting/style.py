@@ -21,13 +21,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from tickerplant.units import DAY_MS, NS_PER_MS
 
 INK, FAINT, GRID, PAPER = "#263238", "#5f6b72", "#cfd8dc", "#ffffff"
-BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
-    *("#0072b2", "#d55e00", "#00795a", "#b0538a", "#e69f00", "#56b4e9"),
-)
-"""After Okabe and Ito; green and pink are darker than theirs, so that thin lines can be read."""
-SERIES = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, INK)
-"""Colours of lines in their order."""
-BUY, SELL = BLUE, VERMILION
+BUY, SELL = "#0072b2", "#d55e00"
+"""After Okabe and Ito."""
 HOLE = "#e3e6e8"
 """The ground where nothing is known."""
 HATCH = "////"

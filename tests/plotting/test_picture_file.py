@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tickerplant.drawing.picture_file import PICTURE_ENDINGS, PictureFile
 from tickerplant.errors import ConfigError
+from tickerplant.plotting.plot import PictureFile
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.SVG"
     path.write_text("before")
-    file = PictureFile("--out", str(path), PICTURE_ENDINGS)
+    file = PictureFile(str(path))
     assert file.ending == ".svg"
-    file.write("ü")
+    file.write("ü".encode())
     assert path.read_bytes() == "ü".encode()
     file.write(b"\x89PNG")
     assert path.read_bytes() == b"\x89PNG"
@@ -24,15 +24,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.svg"
     path.write_text("before")
-    file = PictureFile("--out", str(path), PICTURE_ENDINGS)
+    file = PictureFile(str(path))
     unfinished = tmp_path / f".a.svg.{os.getpid()}.part"
     unfinished.mkdir()  # where it would be written first
     with pytest.raises(OSError, match="is a folder"):
-        file.write("after")
+        file.write(b"after")
     unfinished.rmdir()
     unfinished.symlink_to(path)
     with pytest.raises(OSError, match="is a link"):
-        file.write("after")
+        file.write(b"after")
     assert path.read_text() == "before"
 
 
@@ -42,4 +42,4 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     if os.access(closed, os.W_OK):
         pytest.skip("this user may write everywhere")
     with pytest.raises(ConfigError, match="closed cannot"):
-        PictureFile("--out", str(closed / "a.svg"), PICTURE_ENDINGS)
+        PictureFile(str(closed / "a.svg"))
