@@ -17,12 +17,46 @@ from tickerplant.cluster.messages import Asked, PlantDescription, Report, Rules,
 from tickerplant.cluster.plant import PlantNode
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
 
 TRADE, QUOTE = "btcusdt@trade", "btcusdt@bookTicker"
 GRACE_MS = 5_000
 SHORT_S = 0.01
 """Long enough for everything to arrive, and shorter than anything that is waited for."""
+
+
+def plant_node(
+    bus: MemoryBus,
+    market: Plant,
+    described: PlantDescription,
+    complaints: Complaints,
+    *,
+    is_alone: bool,
+) -> PlantNode:
+    """A plant that has not joined the bus yet."""
+    connect = partial(bus.open, described.name)
+    return PlantNode(
+        connect, market, described, prefix="t", is_alone=is_alone, complaints=complaints
+    )
+
+
+def edge_node(
+    bus: MemoryBus,
+    identity: str,
+    complaints: Complaints,
+    plant: str = "main",
+    grace_ms: int = GRACE_MS,
+) -> EdgeNode:
+    """An edge that has not joined its plant yet."""
+    return EdgeNode(
+        partial(bus.open, identity),
+        plant,
+        identity=identity,
+        prefix="t",
+        grace_ms=grace_ms,
+        complaints=complaints,
+    )
 
 
 class Readers:
@@ -179,14 +213,7 @@ class World:
         described = PlantDescription(
             name=name, started_ns=started_ns, profile="2026q1", venues=("usdm",), **fields
         )
-        node = PlantNode(
-            partial(self.bus.open, name),
-            self.market,
-            described,
-            prefix="t",
-            is_alone=is_alone,
-            complaints=Complaints(),
-        )
+        node = plant_node(self.bus, self.market, described, Complaints(), is_alone=is_alone)
         await node.start()
         self.plants.append(node)
         self.keeping.append(asyncio.create_task(node.keep()))
@@ -200,14 +227,7 @@ class World:
     async def edge(self, name: str = "main", grace_ms: int = GRACE_MS) -> Edge:
         """Let an edge join the plant."""
         complaints, identity = Complaints(), f"e{next(self._numbers)}"
-        node = EdgeNode(
-            partial(self.bus.open, identity),
-            name,
-            identity=identity,
-            prefix="t",
-            grace_ms=grace_ms,
-            complaints=complaints,
-        )
+        node = edge_node(self.bus, identity, complaints, name, grace_ms)
         edge = Edge(node, complaints)
         await edge.start()
         self.edges.append(edge)

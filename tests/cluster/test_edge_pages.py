@@ -75,7 +75,7 @@ async def test_what_an_edge_has_served_counts_after_its_end_and_once_over_its_se
             assert (await many.edges[1].get("/plant/v1/limits")).status == 200
             (usage,) = many.server.endpoints[0].rate_limiter.clients.values()
             assert usage.tallies["connections"].used == 1
-            await many.stop_edge()
+            await many.served[1].stop()
         await many.served[0].stop()
         await many.heard()
         assert many.answers.totals.messages == 2
@@ -212,6 +212,7 @@ MAY: tuple[tuple[dict[str, Any], str, dict[str, str], int], ...] = (
     (SECRET, "GET plant/v1/nodes", RIGHT, 200),
     (SECRET, "GET %70lant/v1/nodes", RIGHT, 404),
     (SECRET, "GET healthz", {}, 200),
+    (SECRET, "GET plant/v1/openapi.json", RIGHT, 200),
     (PROXY, "GET plant/v1/nodes", {}, 403),  # the proxy does not say for whom
     (PROXY, "DELETE plant/v1/faults", THERE, 403),
     (PROXY, "GET plant/v1/nodes", THERE, 403),
@@ -237,16 +238,19 @@ async def test_an_edge_knows_its_own_machine_and_whoever_has_the_token_of_the_pl
 
 
 @looped
-async def test_weights_and_connections_are_those_of_the_clients_behind_a_proxy() -> None:
+async def test_weights_and_connections_are_those_of_clients_behind_a_proxy_and_of_web_pages() -> (
+    None
+):
     async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
         (edge,) = many.edges
-        for headers, used in ((THERE, "1"), (THERE, "2"), ({}, "1")):
+        page = {"Origin": "http://evil.example"}
+        for headers, used in ((THERE, "1"), (THERE, "2"), ({}, "1"), (page, "1"), (page, "2")):
             answer = await edge.get("/fapi/v1/time", headers=headers)
             assert answer.headers["x-mbx-used-weight-1m"] == used
         async with edge.connect("/ws/btcusdt@trade", additional_headers=THERE):
             await many.reported()
-            page = (await edge.get("/plant/v1/connections", headers=HERE)).json
-            assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
+            rows = (await edge.get("/plant/v1/connections", headers=HERE)).json["connections"]
+            assert [each["address"] for each in rows] == ["203.0.113.7"]
 
 
 async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from collections.abc import Iterator
@@ -14,11 +13,10 @@ from cluster_stage import QUOTE, TRADE, World, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import looped
-from memory_bus import MemoryBroker
 from msgspec.structs import replace
 from whole import whole
 
-from tickerplant.cluster.broker import Failed, Subjects, answer, token_of
+from tickerplant.cluster.broker import Subjects, answer, ask, token_of
 from tickerplant.cluster.messages import (
     ADMIT,
     API,
@@ -48,20 +46,17 @@ from tickerplant.server.operations.nodes import NodeRow
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0")) or settings().max_examples // 2
 PLANT = PlantDescription(name="main", started_ns=1, profile="2026q1", venues=("usdm", "coinm"))
-ROW = NodeRow(
-    id="1",
-    host="h",
-    pid=3,
-    address={"usdm": "a:1"},
-    connections=1,
-    streams=2,
-    messages=3,
-    bytes=4,
-    unsent_bytes=5,
-    lag_ms=0.5,
-    since_ms=6,
-    seen_ms=7,
+COUNTS = (
+    "pid",
+    "connections",
+    "streams",
+    "messages",
+    "bytes",
+    "unsent_bytes",
+    "since_ms",
+    "seen_ms",
 )
+ROW = NodeRow(id="1", host="h", address={"usdm": "a:1"}, lag_ms=0.5, **dict.fromkeys(COUNTS, 3))
 CONTROLS = (
     StreamsLost(venue="usdm", names=("a@trade",), reason="gone"),
     StreamsLost(venue="nowhere", names=("a@trade",), reason="gone"),
@@ -247,7 +242,8 @@ async def test_no_edge_breaks_the_pages_of_its_plant(told: list[bytes], report: 
         stranger = await many.bus.open("a stranger")
         run = many.node.run
         assert run is not None
-        identity = await joined(stranger, many.node.description.name)
+        identity = "a stranger"
+        assert isinstance(await ask(stranger, run.subjects.join, encode(identity)), bytes)
         inbox, answers = Subjects("t", "main", run.run).edge(identity), itertools.cycle(told)
         stranger.subscribe(inbox, lambda _, reply: answer(stranger, reply, next(answers)))
         for body in (report, encode(Report(row=msgspec.Raw(encode(ROW))))):
@@ -257,15 +253,6 @@ async def test_no_edge_breaks_the_pages_of_its_plant(told: list[bytes], report: 
             for each in (many.edges[0], many.edges[0]):
                 assert (await each.get(f"/{path}")).status == 200, path
         assert "fault in http" not in many.server.complaints.counts
-
-
-async def joined(broker: MemoryBroker, plant: str) -> str:
-    """Join a plant as an edge does; return the identity."""
-    said: list[bytes | Failed] = []
-    broker.ask(Subjects("t", plant).join, encode("a stranger"), said.append)
-    await asyncio.sleep(0.01)
-    assert isinstance(said[0], bytes)
-    return "a stranger"
 
 
 NAMES = st.text(max_size=9) | st.text(alphabet="ab@.>* %é\ud800", max_size=200)

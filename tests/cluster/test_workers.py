@@ -79,7 +79,14 @@ async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_
         ]
         (tmp_path / "fails-2").unlink()
         await until(lambda: len(workers.pids) == 2)
-        assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
+        pids = set(workers.pids.values())
+        assert {await answered_by(ports) for _ in range(40)} == pids
+    assert workers.totals.messages == 2 * 5, "they are told to stop, and counted"
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(ConnectionRefusedError):
+        await answered_by(ports)
 
 
 @looped_on_sockets
@@ -92,21 +99,6 @@ async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_pat
         async with working(tmp_path, 2):
             pass
     assert not output.getvalue(), "none is replaced"
-
-
-@looped_on_sockets
-async def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
-    async with working(tmp_path, 2) as (workers, ports):
-        pids = workers.pids
-        os.kill(pids[1], signal.SIGTERM)
-        await until(lambda: workers.restart_count == 1 and len(workers.pids) == 2)
-        pids = workers.pids
-    assert workers.totals.messages == 10
-    for pid in pids.values():
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-    with pytest.raises(ConnectionRefusedError):
-        await answered_by(ports)
 
 
 @pytest.mark.sockets

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import msgspec
+from cluster_stage import edge_node, plant_node
 from loopback import START_MS, TICK_MS, Clock, Loopback, instrument, listen
 from memory_bus import MemoryBus
 
 from tickerplant.cluster.answers import EdgeAnswers
-from tickerplant.cluster.edge import EdgeNode
 from tickerplant.cluster.messages import PlantDescription
 from tickerplant.cluster.options import BusSettings
 from tickerplant.cluster.plant import PlantNode
@@ -30,34 +29,35 @@ from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
 BUS = BusSettings(servers=("nats://127.0.0.1:4222",))
-GRACE_MS = 5_000
 REPORTED_S = 1.5
 
 
 class Whole:
     """A plant and its edges; `edges` are as a client sees them."""
 
-    def __init__(self, bus: MemoryBus, server: Server, node: PlantNode, plant: Plant) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        server: Server,
+        node: PlantNode,
+        plant: Plant,
+        clock: Clock,
+        trusted_proxies: Sequence[str],
+        *,
+        is_beside_plant: bool,
+    ) -> None:
         self.bus, self.plant, self.server, self.node = bus, plant, server, node
         self.answers = EdgeAnswers(server, node, BUS)
-        self.clock = Clock()
-        self.trusted_proxies: Sequence[str] = ()
-        self.is_beside_plant = True
+        self.trusted_proxies, self.is_beside_plant = trusted_proxies, is_beside_plant
+        self.clock = clock
         self.edges: list[Loopback] = []
         self.served: list[Served] = []
-        self._stack = contextlib.AsyncExitStack()
+        self.stack = contextlib.AsyncExitStack()
 
     async def add_edge(self, worker: str = "") -> Loopback:
         """Let an edge join that serves at ports of its own."""
         number, complaints = len(self.edges) + 1, Complaints()
-        node = EdgeNode(
-            partial(self.bus.open, f"edge {number}"),
-            "main",
-            identity=f"edge {number}",
-            prefix="t",
-            grace_ms=GRACE_MS,
-            complaints=complaints,
-        )
+        node = edge_node(self.bus, f"edge {number}", complaints)
         await node.join()
         served = Served(
             EdgeSettings(usdm_port=0, coinm_port=0, trusted_proxy=tuple(self.trusted_proxies)),
@@ -70,7 +70,7 @@ class Whole:
             tick_ms=TICK_MS,
         )
         await served.start()
-        self._stack.push_async_callback(served.stop)
+        self.stack.push_async_callback(served.stop)
         self.served.append(served)
         self.edges.append(Loopback(self.plant, served.server, self.clock))
         await self.heard()
@@ -83,36 +83,6 @@ class Whole:
     async def reported(self) -> None:
         """Let so much time pass that every edge has reported."""
         await asyncio.sleep(REPORTED_S)
-
-    async def stop_edge(self) -> None:
-        """End the edge that joined last."""
-        await self.served[-1].stop()
-
-    async def close(self) -> None:
-        await self._stack.aclose()
-
-
-def little_plant(profile: Profile = P2026Q1, *, strict_routing: bool = False) -> Plant:
-    """One market per venue."""
-    return Plant(
-        [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")],
-        start_ms=START_MS,
-        strict_routing=strict_routing,
-        profile=profile,
-    )
-
-
-def described(server: Server, plant: Plant, limits: Limits) -> PlantDescription:
-    """What edges are told of a plant."""
-    return PlantDescription(
-        name="main",
-        started_ns=1,
-        profile=plant.profile.name,
-        limits=msgspec.structs.asdict(limits),
-        venues=tuple(plant.hubs),
-        faults=passed_on(server.faults),
-        has_token=server.plane.token.is_needed,
-    )
 
 
 @asynccontextmanager
@@ -132,7 +102,8 @@ async def whole(
     Args:
         is_beside_plant: Whether the edges are workers, and not on other machines.
     """
-    plant, clock, bus = little_plant(profile), Clock(), MemoryBus()
+    traded = [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")]
+    plant, clock, bus = Plant(traded, start_ms=START_MS, profile=profile), Clock(), MemoryBus()
     server = Server(
         plant,
         limits=limits,
@@ -143,17 +114,17 @@ async def whole(
         control_token=control_token,
     )
     server.faults.switch(kinds.read_faults(faults) if faults else ())
-    node = PlantNode(
-        partial(bus.open, "main"),
-        plant,
-        described(server, plant, limits),
-        prefix="t",
-        complaints=server.complaints,
-        is_alone=True,
+    description = PlantDescription(
+        name="main",
+        started_ns=1,
+        profile=profile.name,
+        limits=msgspec.structs.asdict(limits),
+        venues=tuple(plant.hubs),
+        faults=passed_on(server.faults),
+        has_token=server.plane.token.is_needed,
     )
-    made = Whole(bus, server, node, plant)
-    made.clock, made.trusted_proxies = clock, trusted_proxies
-    made.is_beside_plant = is_beside_plant
+    node = plant_node(bus, plant, description, server.complaints, is_alone=True)
+    made = Whole(bus, server, node, plant, clock, trusted_proxies, is_beside_plant=is_beside_plant)
     await server.start()
     await node.start()
     keeping = asyncio.create_task(node.keep())
@@ -163,7 +134,7 @@ async def whole(
         yield made
         assert bus.faults == []
     finally:
-        await made.close()
+        await made.stack.aclose()
         await server.stop()
         keeping.cancel()
         await asyncio.wait({keeping})
