@@ -158,7 +158,7 @@ def test_a_gap_waits_for_a_follower_that_is_not_read_but_not_for_ever() -> None:
     for wire in world.wires.values():
         wire.say(envelope(AGGREGATES, aggregate(1)))
     world.run(100)
-    world.feed.pause({other.number})
+    world.feed.pool.pause({other.number})
     for number in (3, 4):
         primary.say(envelope(AGGREGATES, aggregate(number)))
     world.run(9_000)
@@ -179,9 +179,9 @@ def test_what_a_connection_repeats_after_a_long_pause_is_known() -> None:
         world.run(100)
         primary.cut()
         world.run(1)
-        world.feed.pause({other.number})
+        world.feed.pool.pause({other.number})
         world.run(30_000)
-        world.feed.pause(set())
+        world.feed.pool.pause(set())
         for number in range(2, 7):
             other.say(envelope(name, KINDS[name](number)))
         world.run(100)

@@ -232,9 +232,9 @@ def test_a_primary_that_is_paused_is_not_stale() -> None:
     said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
     other.say(said)
     world.run(20)
-    world.feed.pause(set(world.wires))
+    world.feed.pool.pause(set(world.wires))
     world.run(20_000)
-    world.feed.pause(set())
+    world.feed.pool.pause(set())
     primary.say(said)
     world.run(1_000)
     assert consumer.payloads(TICKERS) == [KINDS[TICKERS](1), KINDS[TICKERS](2)]

@@ -204,10 +204,10 @@ def test_a_gap_waits_for_a_secondary_that_is_paused() -> None:
     world, consumer, primary, other = doubled()
     say(world, 1)
     say(world, 3, wire=primary)
-    world.feed.pause(set(world.wires))
+    world.feed.pool.pause(set(world.wires))
     world.run(60_000)
     assert ids(consumer) == [1]
-    world.feed.pause(set())
+    world.feed.pool.pause(set())
     say(world, 2, 3, wire=other)
     assert ids(consumer) == [1, 2, 3]
     assert not consumer.notices()

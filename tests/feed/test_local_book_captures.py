@@ -134,8 +134,8 @@ def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
 
 
 @pytest.mark.heavy
-def test_a_real_book_is_taken_back_by_a_thousand_updates() -> None:
-    """What it was when the audit began is what the updates, taken back, leave of it."""
+def test_a_real_book_is_compared_a_thousand_updates_later() -> None:
+    """What it was when the audit began is compared, whatever the updates since have made of it."""
     folder, names, _ = MORE[0]
     audit: Audit | None = None
     same: DepthSnapshot | None = None

@@ -174,11 +174,11 @@ def test_what_is_not_read_is_neither_stale_nor_silent() -> None:
     wires = tuple(world.wires.values())
     for wire in wires:
         wire.down_ms = 10_000_000  # it waits in the socket
-    world.feed.pause({wire.number for wire in wires})
+    world.feed.pool.pause({wire.number for wire in wires})
     world.run(200_000)
     assert not consumer.notices()
     assert world.feed.counters.lost == 0
-    world.feed.pause(set())
+    world.feed.pool.pause(set())
     world.run(4_000)
     assert not consumer.notices(), "patience begins anew"
     world.run(30_000)
@@ -192,9 +192,9 @@ def test_control_messages_on_a_connection_that_is_not_read_are_not_overdue() -> 
     wire.down_ms = 20_000
     world.feed.attach([AGGREGATES], consumer)
     world.perform()
-    world.feed.pause({wire.number})
+    world.feed.pool.pause({wire.number})
     world.run(15_000)
-    world.feed.pause(set())
+    world.feed.pool.pause(set())
     world.run(6_000)
     assert world.feed.counters.lost == 0
     assert world.feed.merged_streams[AGGREGATES].primary is not None

@@ -226,7 +226,7 @@ class Slow(Consumer):
         self._waiting += 1
         if self._waiting >= self._size and not self._is_full:
             self._is_full = True
-            self._world.feed.pause_for(self, self)
+            self._world.feed.pool.pause_for(self, self)
 
     def check_room(self) -> None:
         """Take no note: it makes room when it reads."""
@@ -243,7 +243,7 @@ class Slow(Consumer):
         """Read all that waits, and what comes then."""
         while self._waiting:
             self._waiting, self._is_full = 0, False
-            self._world.feed.resume_for(self)
+            self._world.feed.pool.resume_for(self)
             self._world.perform()
 
 
@@ -350,8 +350,8 @@ class World:
 
     def perform(self) -> None:
         """Carry out what the feed asks for."""
-        if self.feed.has_full or any(wire.unread is not None for wire in self.wires.values()):
-            unread = self.feed.connections_to_pause()
+        if self.feed.pool.full or any(wire.unread is not None for wire in self.wires.values()):
+            unread = self.feed.pool.connections_to_pause()
             for wire in tuple(self.wires.values()):
                 wire.read(wire.number not in unread)
         while actions := self.feed.take_actions():

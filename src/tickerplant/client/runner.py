@@ -17,7 +17,7 @@ from tickerplant.client.lockstep import Lockstep
 from tickerplant.client.request import wall_clock_ms
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import Listing
-from tickerplant.feed.backpressure import FullConsumer
+from tickerplant.feed.connection_pool import FullConsumer
 from tickerplant.feed.context import Action, Drop, Fetch, Observer, Open, Ping, Send, Verify
 from tickerplant.feed.feed import STALLED_MS, Feed
 from tickerplant.feed.hosts import Hosts
@@ -287,24 +287,24 @@ class FeedRunner:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
-        """Pause connections that only full consumers use; see `Feed.pause_for`."""
-        self.feed.pause_for(sink, consumer)
+        """Pause connections that only full consumers use; see `ConnectionPool.pause_for`."""
+        self.feed.pool.pause_for(sink, consumer)
         self._update_reading()
 
     def resume_for(self, sink: Sink) -> None:
         """Resume connections that were paused for `sink`."""
-        if self.feed.resume_for(sink):
+        if self.feed.pool.resume_for(sink):
             self._update_reading()
             if self.lockstep is not None:
                 self.lockstep.release()
 
     def _update_reading(self) -> None:
-        paused = self.feed.connections_to_pause()
+        paused = self.feed.pool.connections_to_pause()
         if self.lockstep is not None:
-            self.lockstep.is_full = self.feed.has_full
+            self.lockstep.is_full = bool(self.feed.pool.full)
             if self.lockstep.stops_reading:
                 paused = set(self._connections)
-                self.feed.pause(paused)
+                self.feed.pool.pause(paused)
         for number, connection in self._connections.items():
             connection.read(number not in paused)
 
@@ -333,7 +333,7 @@ class FeedRunner:
 
     def perform(self) -> None:
         """Carry out the actions of the feed."""
-        if self.feed.has_full:
+        if self.feed.pool.full:
             self._update_reading()  # connections may be new, or have other streams
         while actions := self.feed.take_actions():
             for action in actions:

@@ -4,19 +4,25 @@ waiting ──▶ opening ──▶ open ──▶ retiring (a successor is open
    ▲           │          │               connection unsubscribes and is closed)
    └───────────┴──────────┘
      refused or lost: after a pause
+
+A connection is paused if none of its consumers has room.  If another one has room, it is read, so
+that no consumer stops another.  Messages for the full consumer then fill the spare room of its queue,
+and those after them are dropped, which it is told.  A server whose streams end waits for its slowest
+reader: its connections are paused as soon as one of their consumers has no room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 from random import Random
+from typing import NamedTuple, Protocol
 
 from tickerplant.envelope import head_of
 from tickerplant.feed import reconnect
 from tickerplant.feed.connection import ClientSession, FeedConnection, Group, Phase
 from tickerplant.feed.context import Drop, FeedContext, Open, Ping, Send
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.merged_stream import MergedStream
+from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.staleness import (
     notify,
@@ -35,6 +41,32 @@ TOO_MANY_SUBSCRIPTIONS = 4
 NO_SUCH_PATH = 404
 
 
+PATIENCE_MS = 500
+"""How long a consumer must be full, while others are not, before it is told."""
+WAITING_MS = 5_000
+"""How long a server must wait for a consumer before that is reported."""
+
+
+class FullConsumer(Protocol):
+    """Callbacks for a consumer that has no room."""
+
+    def check_room(self) -> None:
+        """Call `resume_for` if there is room again; called with each tick."""
+
+    def on_crowded(self) -> None:
+        """Called while the consumer has been full for long and others share its connections."""
+
+    def on_waited_for(self) -> None:
+        """Called while the server, and so everybody else, has been waiting for the consumer for long."""
+
+
+class Full(NamedTuple):
+    """A consumer without room."""
+
+    since_ms: int
+    consumer: FullConsumer | None
+
+
 class ConnectionPool:
     """Opens, renews and replaces connections, and distributes streams over them."""
 
@@ -43,9 +75,10 @@ class ConnectionPool:
         context: FeedContext,
         hosts: Hosts,
         rng: Random,
-        is_full: Callable[[FeedConnection], bool],
     ) -> None:
         self.connections: dict[int, FeedConnection] = {}
+        self.full: dict[Sink, Full] = {}
+        """The consumers without room."""
         self.opened_connections = 0
         self.refused_connections = 0
         self.lost_connections = 0
@@ -53,7 +86,6 @@ class ConnectionPool:
         self.has_finished = False
         """Whether the streams of a connection are over."""
         self._context = context
-        self._is_full = is_full
         self._settings = context.settings
         self._hosts = hosts
         self._rng = rng
@@ -265,6 +297,58 @@ class ConnectionPool:
         connection.unlink()
         connection.session = None
 
+    # Consumers without room
+
+    def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
+        """Note that a consumer has no room; see `connections_to_pause`."""
+        self.full[sink] = Full(self._context.now_ms, consumer)
+
+    def resume_for(self, sink: Sink) -> bool:
+        """Note that a consumer has room; return whether it had none before."""
+        return self.full.pop(sink, None) is not None
+
+    def is_full(self, connection: FeedConnection) -> bool:
+        """Whether no consumer of `connection` has room."""
+        full = self.full
+        if not full:
+            return False
+        sinks = (sink for merged in connection.streams.values() for sink in merged.sinks)
+        return (any if self._context.has_end else all)(sink in full for sink in sinks)
+
+    def connections_to_pause(self) -> set[int]:
+        """Pause the open connections without a consumer that has room; return their numbers."""
+        connections = self.connections.items() if self.full else ()
+        numbers = {
+            number
+            for number, connection in connections
+            if connection.is_open and self.is_full(connection)
+        }
+        self.pause(numbers)
+        return numbers
+
+    def tell_full(self) -> None:
+        """Tell consumers that have been full for long what that means for them or for others."""
+        for full in tuple(self.full.values()):
+            if full.consumer is not None:
+                full.consumer.check_room()
+        has_end = self._context.has_end
+        since_ms = self._context.now_ms - (WAITING_MS if has_end else PATIENCE_MS)
+        for sink, full in tuple(self.full.items()):
+            if full.consumer is None or full.since_ms > since_ms:
+                continue
+            if has_end:
+                full.consumer.on_waited_for()
+            elif self._is_crowded(sink):
+                full.consumer.on_crowded()
+
+    def _is_crowded(self, sink: Sink) -> bool:
+        """Whether a consumer with room shares a connection with `sink`."""
+        return any(
+            not self.is_full(connection)
+            and any(sink in merged.sinks for merged in connection.streams.values())
+            for connection in self.connections.values()
+        )
+
     # What the observer knows
 
     def _report_lost(
@@ -403,7 +487,7 @@ class ConnectionPool:
                 actions += [Send(connection.number, it) for it in connection.session.due(now_ms)]
             elif (
                 connection.phase is Phase.WAITING
-                and not self._is_full(connection)
+                and not self.is_full(connection)
                 and now_ms >= max(connection.retry_ms, self._limited_until_ms)
                 and self._attempts.take(now_ms)
             ):

@@ -11,14 +11,13 @@ detects silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import TypeAlias
 
 from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
-from tickerplant.feed.backpressure import Backpressure, Full, FullConsumer
 from tickerplant.feed.connection import FeedConnection, any_message
 from tickerplant.feed.connection_pool import ConnectionPool
 from tickerplant.feed.context import Action, FeedContext
@@ -109,10 +108,9 @@ class Feed:
         """Takes the recorded snapshots that a hosted replay shows to a depth stream."""
         self._ended = FeedCounters()
         """Counts of streams that were closed."""
-        self._pool = ConnectionPool(self.context, hosts, rng, self.is_full)
-        self.connections: dict[int, FeedConnection] = self._pool.connections
+        self.pool = ConnectionPool(self.context, hosts, rng)
+        self.connections: dict[int, FeedConnection] = self.pool.connections
         self._staleness = StalenessMonitor(self.context, self.connections)
-        self._backpressure = Backpressure(self.context, self.connections)
         self._unknown_streams = UnknownStreams(self.context)
 
     def take_actions(self) -> list[Action]:
@@ -146,7 +144,7 @@ class Feed:
             merged.attach(sink, backfills=backfills and has_history(name), keep=keep)
             joined.append(merged)
         self._notify_newcomer(joined, sink)
-        self._pool.add_actions()
+        self.pool.add_actions()
 
     def _notify_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
         """Hand a new consumer the notices that describe the present state of its streams."""
@@ -186,12 +184,12 @@ class Feed:
             merged.detach(sink)
             if not merged.sinks:
                 self._close_merged(merged)
-        self._pool.add_actions()
+        self.pool.add_actions()
 
     @property
     def counters(self) -> FeedCounters:
         """The counts so far."""
-        pool = self._pool
+        pool = self.pool
         counted = structs.replace(
             self._ended,
             opened=pool.opened_connections,
@@ -212,7 +210,7 @@ class Feed:
     def has_ended(self) -> bool:
         """Whether the server has ended its streams, and everything has been delivered."""
         return (
-            self._pool.has_finished
+            self.pool.has_finished
             and not self.connections
             and not any(merged.held_count for merged in self.merged_streams.values())
         )
@@ -261,7 +259,7 @@ class Feed:
         merged.unknown_reason = unknown_reason(self._venue, name)
         self._unknown_streams.add(merged)
         self.merged_streams[name] = merged
-        self._pool.place(merged)
+        self.pool.place(merged)
         return merged
 
     def _close_merged(self, merged: MergedStream) -> None:
@@ -271,7 +269,7 @@ class Feed:
         self._ended.messages += merged.messages
         _add(self._ended, merged.counters)
         merged.close()
-        self._pool.remove(merged)
+        self.pool.remove(merged)
 
     # Connections
 
@@ -279,8 +277,8 @@ class Feed:
         """Note that a connection is open."""
         connection = self.connections.get(number)
         if connection is not None:
-            self._pool.opened(connection)
-            self._pool.add_actions()
+            self.pool.opened(connection)
+            self.pool.add_actions()
 
     def refused(
         self, number: int, reason: str, status: int | None = None, retry_after_ms: int = 0
@@ -288,48 +286,21 @@ class Feed:
         """Note that an attempt failed."""
         connection = self.connections.get(number)
         if connection is not None:
-            self._pool.refused(connection, reason, status, retry_after_ms)
-            self._pool.add_actions()
+            self.pool.refused(connection, reason, status, retry_after_ms)
+            self.pool.add_actions()
 
     def lost(self, number: int, reason: str, close_code: int | None = None) -> None:
         """Note that an open connection ended."""
         connection = self.connections.get(number)
         if connection is not None:
-            self._pool.lost(connection, reason, close_code)
-            self._pool.add_actions()
+            self.pool.lost(connection, reason, close_code)
+            self.pool.add_actions()
 
     def pong_received(self, number: int) -> None:
         """Note that a pong, or anything else but a message, came."""
         connection = self.connections.get(number)
         if connection is not None:
             connection.received(self.context.now_ms)
-
-    def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
-        """Note that a consumer has no room; see `connections_to_pause`."""
-        self._backpressure.full[sink] = Full(self.context.now_ms, consumer)
-
-    def resume_for(self, sink: Sink) -> bool:
-        """Note that a consumer has room; return whether it had none before."""
-        return self._backpressure.full.pop(sink, None) is not None
-
-    @property
-    def has_full(self) -> bool:
-        """Whether any consumer has no room."""
-        return bool(self._backpressure.full)
-
-    def is_full(self, connection: FeedConnection) -> bool:
-        """Whether no consumer of a connection has room."""
-        return self._backpressure.is_full(connection)
-
-    def connections_to_pause(self) -> set[int]:
-        """Pause the open connections without a consumer that has room; return their numbers."""
-        numbers = self._backpressure.connections_to_pause()
-        self.pause(numbers)
-        return numbers
-
-    def pause(self, numbers: Container[int]) -> None:
-        """Note that exactly these connections are not read; their silence means nothing."""
-        self._pool.pause(numbers)
 
     # Messages
 
@@ -407,7 +378,7 @@ class Feed:
         if merged.primary is not None:
             merged.take_secondary(connection, item)
             return
-        self._pool.mark_delivering(connection, [merged])  # a message before the acknowledgement
+        self.pool.mark_delivering(connection, [merged])  # a message before the acknowledgement
         merged.take(item)
 
     def receive_slow(self, number: int, raw: bytes, received_ns: int) -> None:
@@ -425,17 +396,17 @@ class Feed:
         if message.stream:
             self._receive_unusual(connection, message.stream, bytes(message.data), received_ns)
         elif SHUTDOWN in {message.kind, message.event.kind if message.event else ""}:
-            self._pool.on_shutdown(connection)
+            self.pool.on_shutdown(connection)
         elif error is not None:
             said = one_line(error.msg, LONGEST_MESSAGE)
-            self._pool.on_response(connection, message.id, error.code, said)
+            self.pool.on_response(connection, message.id, error.code, said)
         elif message.id is not UNSET:
-            self._pool.on_response(connection, message.id, None, "")
+            self.pool.on_response(connection, message.id, None, "")
         else:
             self._notify_unreadable(
                 connection, None, raw, "neither a message of a stream nor a response"
             )
-        self._pool.add_actions()
+        self.pool.add_actions()
 
     def _receive_unusual(
         self, connection: FeedConnection, name: str, payload: bytes, received_ns: int
@@ -483,22 +454,22 @@ class Feed:
         has_stalled = now_ms - context.now_ms >= STALLED_MS
         context.now_ms, context.wall_ms = now_ms, wall_ms
         if has_stalled:
-            self._pool.restart_timeouts()
+            self.pool.restart_timeouts()
         for merged, tick in tuple(context.due.items()):
             if not tick():
                 context.due.pop(merged, None)
-        self._backpressure.tick()
+        self.pool.tell_full()
         if not context.has_end:
             self._repair_silent()
-        self._pool.tick()
+        self.pool.tick()
         self._unknown_streams.tick()
-        self._pool.add_actions()
+        self.pool.add_actions()
 
     def _repair_silent(self) -> None:
         """Notify consumers of silent streams, and subscribe to them again."""
         all_stale, silent = self._staleness.tick(tuple(self.merged_streams.values()))
         for connection in all_stale:
-            self._pool.renew(connection)
+            self.pool.renew(connection)
         for connection, merged in silent:
             if connection.session is not None and connection.successor is None:
                 connection.session.resubscribe(merged.name)
