@@ -145,8 +145,8 @@ def source_metrics() -> Iterator[Cells]:
 def process_metrics() -> Iterator[Cells]:
     """Yield the metrics of several processes."""
     for rows, whose in ((PLANT_ROWS, "the plant"), (EDGE_ROWS, "an edge")):
-        for row in rows:
-            yield _metric(row.name, row.type), row.type, whose, row.doc
+        for name, row in rows.items():
+            yield _metric(name, row.type), row.type, whose, row.doc
 
 
 def _metric(name: str, kind: str) -> str:

@@ -172,19 +172,7 @@ class Served:
 
     def registry(self, ports: Collector) -> CollectorRegistry:
         """Return the metrics of this process."""
-        return process_registry(EdgeCollector(self._values, ports))
-
-    def _values(self) -> Mapping[str, float]:
-        node = self._node
-        return {
-            "edge_questions": node.asked_count,
-            "edge_questions_failed": node.failed_count,
-            "edge_questions_waiting": node.waiting_count,
-            "edge_api_pauses": self._waiting.pause_count,
-            "edge_delay_seconds": node.delay_ms / 1_000,
-            "edge_plant_away": node.away_count,
-            "edge_lost": node.lost_count,
-        }
+        return process_registry(EdgeCollector(self._node, self._waiting, ports))
 
     # The plant's way to its clients: the interface `edge.EdgeClients`
 

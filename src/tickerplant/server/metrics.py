@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 from prometheus_client import (
@@ -27,6 +27,7 @@ from tickerplant.market.markets import Markets
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.latency import Histogram
@@ -38,157 +39,191 @@ if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
 
 PREFIX = "tickerplant_"
-Numbers: TypeAlias = Mapping[str, float | Mapping[Any, float]]
-"""The numbers of families by name; of one with labels, numbers by the values of these."""
 MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
 
 
-class Row(Struct, frozen=True):
+T = TypeVar("T")
+
+
+class Row(Struct, Generic[T], frozen=True):
     """A family of metrics."""
 
-    name: str
-    """Without the prefix of the program and, of a counter, without `_total`."""
     type: Literal["counter", "gauge"]
     doc: str
+    read: Callable[[T], float | Mapping[Any, float]]
+    """Returns its number; of a family with labels, numbers by the values of these."""
     labels: tuple[str, ...] = ()
 
 
-PORT_ROWS = (
-    Row("connections_open", "gauge", "WebSocket connections open now."),
-    Row("connections_opened", "counter", "WebSocket connections opened."),
-    Row("connections_closed", "counter", "WebSocket connections ended, by reason.", ("reason",)),
-    Row(
-        "connections_turned_away",
-        "counter",
+Families: TypeAlias = Mapping[str, Row[T]]
+"""Families by name, without the prefix of the program and, of a counter, without `_total`."""
+
+
+def counter(doc: str, read: Callable[[T], float | Mapping[Any, float]], *labels: str) -> Row[T]:
+    """Return a family of numbers that only grow."""
+    return Row("counter", doc, read, labels)
+
+
+def gauge(doc: str, read: Callable[[T], float | Mapping[Any, float]], *labels: str) -> Row[T]:
+    """Return a family of numbers that go up and down."""
+    return Row("gauge", doc, read, labels)
+
+
+PORT_ROWS: Families[Endpoint] = {
+    "connections_open": gauge("WebSocket connections open now.", lambda it: len(it.connections)),
+    "connections_opened": counter("WebSocket connections opened.", lambda it: it.counters.opened),
+    "connections_closed": counter(
+        "WebSocket connections ended, by reason.", lambda it: it.counters.closed, "reason"
+    ),
+    "connections_turned_away": counter(
         "Connections rejected before their first request, by reason.",
-        ("reason",),
+        lambda it: it.counters.turned_away,
+        "reason",
     ),
-    Row(
-        "accept_pauses",
-        "counter",
+    "accept_pauses": counter(
         "Times the system had no socket for a connection, and accepting paused.",
+        lambda it: it.counters.accept_pauses,
     ),
-    Row(
-        "handshakes_refused", "counter", "WebSocket handshakes refused, by HTTP status.", ("code",)
+    "handshakes_refused": counter(
+        "WebSocket handshakes refused, by HTTP status.", lambda it: it.counters.refused, "code"
     ),
-    Row(
-        "upstream_lost",
-        "gauge",
+    "upstream_lost": gauge(
         "1 while stream handshakes are refused because the upstream is lost.",
+        lambda it: it.outage is not None,
     ),
-    Row(
-        "slow_consumers",
-        "counter",
+    "slow_consumers": counter(
         "Connections closed because they read too slowly or not at all.",
+        lambda it: it.counters.closed[SLOW_CONSUMER.name] + it.counters.closed[STALLED.name],
     ),
-    Row(
-        "unsent_bytes",
-        "gauge",
+    "unsent_bytes": gauge(
         "Bytes written to WebSocket connections that the network has not taken.",
+        lambda it: sum(each.unsent_bytes for each in it.connections),
     ),
-    Row("messages_sent", "counter", "Stream messages sent."),
-    Row("sent_bytes", "counter", "Bytes of stream frames sent."),
-    Row(
-        "writes",
-        "counter",
+    "messages_sent": counter("Stream messages sent.", lambda it: it.hub.messages_sent),
+    "sent_bytes": counter("Bytes of stream frames sent.", lambda it: it.hub.bytes_sent),
+    "writes": counter(
         "Writes of stream messages to connections, each of all messages that waited.",
+        lambda it: it.hub.writes,
     ),
-    Row("channels", "gauge", "Streams with at least one subscriber."),
-    Row(
-        "subscriptions", "gauge", "Stream subscriptions of open connections, silent ones included."
+    "channels": gauge("Streams with at least one subscriber.", lambda it: len(it.hub.channels)),
+    "subscriptions": gauge(
+        "Stream subscriptions of open connections, silent ones included.",
+        lambda it: it.subscription_count,
     ),
-    Row(
-        "connections_by_delivery",
-        "gauge",
+    "connections_by_delivery": gauge(
         "Open stream connections, by what happens to their messages while the client is behind.",
-        ("delivery",),
+        lambda it: it.policy_counts,
+        "delivery",
     ),
-    Row(
-        "connections_held",
-        "gauge",
+    "connections_held": gauge(
         "Connections whose messages wait, because the client is behind.",
+        lambda it: sum(each.is_held for each in it.hub.backlogs.values()),
     ),
-    Row("backlog_bytes", "gauge", "Messages that wait for such connections, in bytes."),
-    Row(
-        "messages_conflated",
-        "counter",
+    "backlog_bytes": gauge(
+        "Messages that wait for such connections, in bytes.",
+        lambda it: sum(each.size_bytes for each in it.hub.backlogs.values()),
+    ),
+    "messages_conflated": counter(
         "Messages that were replaced by a later one or merged into it before they were sent.",
+        lambda it: it.hub.delivery_counters.conflated,
     ),
-    Row(
-        "messages_dropped",
-        "counter",
+    "messages_dropped": counter(
         "Messages that were dropped because too many waited for a connection.",
+        lambda it: it.hub.delivery_counters.dropped,
     ),
-    Row(
-        "silent_subscriptions",
-        "counter",
+    "silent_subscriptions": counter(
         "Subscriptions on which nothing is delivered, by reason.",
-        ("reason",),
+        lambda it: it.hub.silent,
+        "reason",
     ),
-    Row(
-        "control_messages", "counter", "Requests on WebSocket connections, by method.", ("method",)
+    "control_messages": counter(
+        "Requests on WebSocket connections, by method.",
+        lambda it: it.session_counters.methods,
+        "method",
     ),
-    Row("control_errors", "counter", "Error replies on WebSocket connections, by code.", ("code",)),
-    Row("pings_sent", "counter", "Pings sent."),
-    Row("pongs_received", "counter", "Pongs received."),
-    Row("http_requests", "counter", "HTTP requests answered.", ("path", "method", "code")),
-    Row(
-        "http_compressed",
-        "counter",
+    "control_errors": counter(
+        "Error replies on WebSocket connections, by code.",
+        lambda it: it.session_counters.errors,
+        "code",
+    ),
+    "pings_sent": counter("Pings sent.", lambda it: it.session_counters.pings_sent),
+    "pongs_received": counter("Pongs received.", lambda it: it.session_counters.pongs_received),
+    "http_requests": counter(
+        "HTTP requests answered.", lambda it: it.counters.requests, "path", "method", "code"
+    ),
+    "http_compressed": counter(
         "HTTP responses sent as gzip; made: compressed for the request, kept: before it; evicted: "
         "those that were kept and made room for others.",
-        ("outcome",),
+        lambda it: it.counters.compressed,
+        "outcome",
     ),
-    Row("http_malformed", "counter", "HTTP requests that could not be parsed."),
-    Row(
-        "http_timeouts",
-        "counter",
+    "http_malformed": counter(
+        "HTTP requests that could not be parsed.", lambda it: it.counters.malformed
+    ),
+    "http_timeouts": counter(
         "HTTP connections closed because a head or body was late, a response was not read, or idle.",
-        ("what",),
+        lambda it: it.counters.timeouts,
+        "what",
     ),
-)
+}
 """What is counted for each port, with the label `venue`."""
-PROCESS_ROWS = (
-    Row(
-        "connections_behind",
-        "gauge",
+PROCESS_ROWS: Families[PortsCollector] = {
+    "connections_behind": gauge(
         "WebSocket connections for which data waited when they were last checked.",
+        lambda it: sum(each.behind_count for each in it.congestions),
     ),
-    Row("flushes", "counter", "Writes of all messages that wait, long ones in slices."),
-    Row("flushes_continued", "counter", "Flushes that continued one that had taken its slice."),
-    Row(
-        "flushes_rested",
-        "counter",
+    "flushes": counter(
+        "Writes of all messages that wait, long ones in slices.", lambda it: it.flusher.flushes
+    ),
+    "flushes_continued": counter(
+        "Flushes that continued one that had taken its slice.", lambda it: it.flusher.continued
+    ),
+    "flushes_rested": counter(
         "Flushes that waited longer than the turn of the loop because writing took most of the core.",
+        lambda it: it.flusher.rested,
     ),
-    Row("flush_seconds", "counter", "Time that flushes took."),
-    Row(
-        "flush_interval_seconds",
-        "gauge",
+    "flush_seconds": counter("Time that flushes took.", lambda it: it.flusher.busy_s),
+    "flush_interval_seconds": gauge(
         "How long the last flush waited beyond the turn of the loop; 0 while flushes are cheap.",
+        lambda it: it.flusher.rest_s,
     ),
-    Row("faults", "counter", "Faults injected on demand, by fault.", ("fault",)),
-    Row(
-        "fault_overflows",
-        "counter",
+    "faults": counter(
+        "Faults injected on demand, by fault.",
+        lambda it: {name: it.board.counts[name] for name in it.kinds},
+        "fault",
+    ),
+    "fault_overflows": counter(
         "How often a fault did less than it says, because a bound was reached, by fault.",
-        ("fault",),
+        lambda it: {name: it.board.overflows[name] for name in it.kinds},
+        "fault",
     ),
-    Row("fault_rules", "gauge", "Rules of faults on demand, by state.", ("state",)),
-    Row("complaints", "counter", "Problems by kind; the first of each kind is logged.", ("kind",)),
-    Row(
-        "certificate_expiry_seconds",
-        "gauge",
+    "fault_rules": gauge(
+        "Rules of faults on demand, by state.",
+        lambda it: {
+            state: sum(on.state == state for on in it.board) for state in ("waiting", "on")
+        },
+        "state",
+    ),
+    "complaints": counter(
+        "Problems by kind; the first of each kind is logged.",
+        lambda it: it.complaints.counts,
+        "kind",
+    ),
+    "certificate_expiry_seconds": gauge(
         "Until when the certificate of the ports is valid, seconds since 1970.",
+        lambda it: it.certificate.expires_s if it.certificate else {},
     ),
-    Row(
-        "certificate_reads",
-        "counter",
+    "certificate_reads": counter(
         "Times the certificate was read again; failed: it could not be used, and the old one stays.",
-        ("outcome",),
+        lambda it: (
+            {"used": it.certificate.reloads, "failed": it.certificate.failures}
+            if it.certificate
+            else {}
+        ),
+        "outcome",
     ),
-)
+}
 """What is counted for all ports of a process."""
 
 
@@ -204,169 +239,137 @@ class PortsCollector(Collector):
         certificate: ServedCertificate | None = None,
     ) -> None:
         self.endpoints = tuple(endpoints)
-        self._certificate = certificate
-        self._flusher = flusher
-        self._complaints = complaints
-        self._board = faults
+        self.certificate: ServedCertificate | None = certificate
+        self.flusher: Flusher = flusher
+        self.complaints: Complaints = complaints
+        self.board: FaultBoard = faults
+
+    @property
+    def congestions(self) -> set[Congestion]:
+        """What counts the connections that read too slowly."""
+        return {each.congestion for each in self.endpoints}
+
+    @property
+    def kinds(self) -> Iterable[str]:
+        """The kinds of faults that are on or were."""
+        return dict.fromkeys((*(on.rule.kind for on in self.board), *self.board.counts))
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
-        ports = {(each.venue.name,): _of_port(each) for each in self.endpoints}
+        ports = {(each.venue.name,): each for each in self.endpoints}
         yield from metric_families(PORT_ROWS, ports, "venue")
         yield _histogram(
             "publish_to_write_seconds",
             "Time from the publication of a message to its last write, one count for a group of "
             "writes; messages that wait for a slow client are not counted.",
-            self._flusher.publish_to_write,
+            self.flusher.publish_to_write,
         )
-        yield from metric_families(PROCESS_ROWS, {(): self._of_process()})
-
-    def _of_process(self) -> Numbers:
-        flusher, board, served = self._flusher, self._board, self._certificate
-        congestions = {each.congestion for each in self.endpoints}
-        kinds = dict.fromkeys((*(on.rule.kind for on in board), *board.counts))
-        states = ("waiting", "on")
-        return {
-            "connections_behind": sum(each.behind_count for each in congestions),
-            "flushes": flusher.flushes,
-            "flushes_continued": flusher.continued,
-            "flushes_rested": flusher.rested,
-            "flush_seconds": flusher.busy_s,
-            "flush_interval_seconds": flusher.rest_s,
-            "faults": {name: board.counts[name] for name in kinds},
-            "fault_overflows": {name: board.overflows[name] for name in kinds},
-            "fault_rules": {state: sum(on.state == state for on in board) for state in states},
-            "complaints": self._complaints.counts,
-            "certificate_expiry_seconds": served.expires_s if served else {},
-            "certificate_reads": {"used": served.reloads, "failed": served.failures}
-            if served
-            else {},
-        }
+        yield from metric_families(PROCESS_ROWS, {(): self})
 
 
-def _of_port(port: Endpoint) -> Numbers:
-    hub, counters, session = port.hub, port.counters, port.session_counters
-    return {
-        "connections_open": len(port.connections),
-        "connections_opened": counters.opened,
-        "connections_closed": counters.closed,
-        "connections_turned_away": counters.turned_away,
-        "accept_pauses": counters.accept_pauses,
-        "handshakes_refused": counters.refused,
-        "upstream_lost": port.outage is not None,
-        "slow_consumers": counters.closed[SLOW_CONSUMER.name] + counters.closed[STALLED.name],
-        "unsent_bytes": sum(each.unsent_bytes for each in port.connections),
-        "messages_sent": hub.messages_sent,
-        "sent_bytes": hub.bytes_sent,
-        "writes": hub.writes,
-        "channels": len(hub.channels),
-        "subscriptions": port.subscription_count,
-        "connections_by_delivery": port.policy_counts,
-        "connections_held": sum(each.is_held for each in hub.backlogs.values()),
-        "backlog_bytes": sum(each.size_bytes for each in hub.backlogs.values()),
-        "messages_conflated": hub.delivery_counters.conflated,
-        "messages_dropped": hub.delivery_counters.dropped,
-        "silent_subscriptions": hub.silent,
-        "control_messages": session.methods,
-        "control_errors": session.errors,
-        "pings_sent": session.pings_sent,
-        "pongs_received": session.pongs_received,
-        "http_requests": counters.requests,
-        "http_compressed": counters.compressed,
-        "http_malformed": counters.malformed,
-        "http_timeouts": counters.timeouts,
-    }
-
-
-SOURCE_ROWS = (
-    Row("requests_refused", "counter", "Requests refused with 429 or 418, HTTP and WebSocket API."),
-    Row(
-        "limits_exceeded",
-        "counter",
+SOURCE_ROWS: Families[PlantCollector] = {
+    "requests_refused": counter(
+        "Requests refused with 429 or 418, HTTP and WebSocket API.",
+        lambda it: sum(each.refusals for each in it.rate_limiters),
+    ),
+    "limits_exceeded": counter(
         "Number of times a client exceeded a limit, whether refused or only counted, by limit.",
-        ("limit",),
+        lambda it: sum((each.exceeded for each in it.rate_limiters), Counter()),
+        "limit",
     ),
-    Row("bans", "counter", "Addresses banned for ignoring a 429."),
-    Row(
-        "addresses_forgotten",
-        "counter",
+    "bans": counter(
+        "Addresses banned for ignoring a 429.",
+        lambda it: sum(each.bans for each in it.rate_limiters),
+    ),
+    "addresses_forgotten": counter(
         "Addresses whose usage was forgotten to make room for others.",
+        lambda it: sum(each.forgotten for each in it.rate_limiters),
     ),
-    Row("market_events", "counter", "Events the source published, by kind.", ("kind",)),
-    Row("source_ready", "gauge", "1 while the source is running."),
-    Row("source_lag_seconds", "gauge", "How far the source is behind its own clock."),
-    Row(
-        "source_clock_offset_seconds",
-        "gauge",
+    "market_events": counter(
+        "Events the source published, by kind.",
+        lambda it: {kind.__name__: n for kind, n in it.plant.published.items()},
+        "kind",
+    ),
+    "source_ready": gauge("1 while the source is running.", lambda it: it.readiness.is_ready),
+    "source_lag_seconds": gauge(
+        "How far the source is behind its own clock.", lambda it: it.readiness.lag_ms / 1000
+    ),
+    "source_clock_offset_seconds": gauge(
         "How far the machine is ahead of a market that follows it, because its clock was set.",
+        lambda it: it.readiness.clock_offset_ms / 1000,
     ),
-    Row(
-        "source_warnings",
-        "gauge",
+    "source_warnings": gauge(
         "What is incomplete, such as symbols without a book; /readyz lists it.",
+        lambda it: it.readiness.incomplete_count,
     ),
-    Row("source_warnings_dropped", "counter", "Warnings dropped because the list was full."),
-    Row(
-        "source_skipped",
-        "counter",
+    "source_warnings_dropped": counter(
+        "Warnings dropped because the list was full.", lambda it: it.readiness.dropped_warnings
+    ),
+    "source_skipped": counter(
         "Source messages that were not applied to any market, by reason.",
-        ("reason",),
+        lambda it: it.readiness.skipped(),
+        "reason",
     ),
-    Row("market_time_seconds", "gauge", "Market time, seconds since 1970."),
-)
+    "market_time_seconds": gauge(
+        "Market time, seconds since 1970.", lambda it: it.plant.now_ms / 1000
+    ),
+}
 """What is counted of a plant and of its source."""
-CHARGE_ROWS = (
-    Row("http_weight", "counter", "Request weight charged for HTTP requests."),
-    Row(
-        "forwarded_requests", "counter", "Requests not answered locally, by outcome.", ("outcome",)
+CHARGE_ROWS: Families[Endpoint] = {
+    "http_weight": counter(
+        "Request weight charged for HTTP requests.", lambda it: it.counters.weight
     ),
-)
-VENUE_ROWS = (
-    Row("books_live", "gauge", "Books that are in sync."),
-    Row(
-        "books_out_of_depth",
-        "gauge",
+    "forwarded_requests": counter(
+        "Requests not answered locally, by outcome.",
+        lambda it: it.queries.forwarded_counts,
+        "outcome",
+    ),
+}
+VENUE_ROWS: Families[Markets] = {
+    "books_live": gauge("Books that are in sync.", lambda it: sum(each.book_live for each in it)),
+    "books_out_of_depth": gauge(
         "Books that are not known because the price left the levels of their last snapshot.",
+        lambda it: sum(each.book_sync.live and (not each.book_live) for each in it),
     ),
-    Row(
-        "book_gaps",
-        "counter",
+    "book_gaps": counter(
         "Gaps in the update ids of books; each makes a book wait for a snapshot.",
+        lambda it: sum(each.book_sync.gaps for each in it),
     ),
-    Row(
-        "depth_updates_stale",
-        "counter",
+    "depth_updates_stale": counter(
         "Depth updates dropped because the book was already past them.",
+        lambda it: sum(each.book_sync.stale for each in it),
     ),
-    Row(
-        "depth_updates_forgotten",
-        "counter",
+    "depth_updates_forgotten": counter(
         "Depth updates dropped because too many came while a book waited for its snapshot.",
+        lambda it: sum(each.book_sync.overflowed for each in it),
     ),
-    Row(
-        "quotes_unreadable",
-        "counter",
+    "quotes_unreadable": counter(
         "Quotes dropped because their numbers are not in the instrument's units.",
+        lambda it: sum(each.unreadable for each in it),
     ),
-    Row(
-        "levels_unreadable",
-        "counter",
+    "levels_unreadable": counter(
         "Levels dropped because their numbers are not in the instrument's units.",
+        lambda it: sum(each.book.unreadable for each in it),
     ),
-    Row("candle_text_bytes", "gauge", "Bytes of candles kept as text for questions."),
-    Row("candle_series_evicted", "counter", "Series of candles whose texts made room for others."),
-    Row("former_fundings_dropped", "counter", "Removed contracts whose payments made room."),
-)
+    "candle_text_bytes": gauge(
+        "Bytes of candles kept as text for questions.", lambda it: it.candle_texts.size_bytes
+    ),
+    "candle_series_evicted": counter(
+        "Series of candles whose texts made room for others.", lambda it: it.candle_texts.evicted
+    ),
+    "former_fundings_dropped": counter(
+        "Removed contracts whose payments made room.", lambda it: it.former_dropped
+    ),
+}
 """What is counted for the markets of each venue, with the label `venue`."""
-TRUTH_ROWS = (
-    Row("truth_bytes", "gauge", "Memory for what a test server keeps.", ("part",)),
-    Row(
-        "truth_forgotten",
-        "counter",
+TRUTH_ROWS: Families[Truth] = {
+    "truth_bytes": gauge("Memory for what a test server keeps.", lambda it: it.kept_bytes, "part"),
+    "truth_forgotten": counter(
         "What a test server has forgotten because there was too much.",
-        ("part",),
+        lambda it: it.forgotten,
+        "part",
     ),
-)
+}
 
 
 class PlantCollector(Collector):
@@ -382,10 +385,10 @@ class PlantCollector(Collector):
         truth: Truth | None = None,
     ) -> None:
         self._truth = truth
-        self._plant = plant
+        self.plant: Plant = plant
         self._ports = ports
-        self._rate_limiters = rate_limiters
-        self._readiness = readiness
+        self.rate_limiters: Collection[RateLimiter] = rate_limiters
+        self.readiness: Readiness = readiness
         self._complaints = complaints
 
     def collect(self) -> Iterator[Metric]:
@@ -395,7 +398,7 @@ class PlantCollector(Collector):
             ours.add(family.name)
             yield family
         families: dict[str, Metric] = {}
-        for number, sample in enumerate(self._readiness.samples):
+        for number, sample in enumerate(self.readiness.samples):
             if number == MAX_SAMPLES:
                 self._complaints.add("too many samples", "! the source reports too many samples")
                 break
@@ -408,69 +411,28 @@ class PlantCollector(Collector):
 
     def _ours(self) -> Iterator[Metric]:
         yield from self._ports.collect()
-        charged: dict[Any, Numbers] = {
-            (each.venue.name,): {
-                "http_weight": each.counters.weight,
-                "forwarded_requests": each.queries.forwarded_counts,
-            }
-            for each in self._ports.endpoints
-        }
+        charged = {(each.venue.name,): each for each in self._ports.endpoints}
         yield from metric_families(CHARGE_ROWS, charged, "venue")
         yield _histogram(
             "event_to_publish_seconds",
             "How late events are published, one count for the first of a slice: after they were due "
             "at the pace of a simulation or replay, or after a relay received them.",
-            self._readiness.event_to_publish,
+            self.readiness.event_to_publish,
         )
-        yield from metric_families(SOURCE_ROWS, {(): self._of_source()})
-        venues = {(name,): _of_markets(each) for name, each in self._plant.venues.items()}
+        yield from metric_families(SOURCE_ROWS, {(): self})
+        venues = {(name,): each for name, each in self.plant.venues.items()}
         yield from metric_families(VENUE_ROWS, venues, "venue")
-        if (truth := self._truth) is not None:
-            parts = {"truth_bytes": truth.kept_bytes, "truth_forgotten": truth.forgotten}
-            yield from metric_families(TRUTH_ROWS, {(): parts})
-
-    def _of_source(self) -> Numbers:
-        readiness, limiters, plant = self._readiness, self._rate_limiters, self._plant
-        return {
-            "requests_refused": sum(each.refusals for each in limiters),
-            "limits_exceeded": sum((each.exceeded for each in limiters), Counter()),
-            "bans": sum(each.bans for each in limiters),
-            "addresses_forgotten": sum(each.forgotten for each in limiters),
-            "market_events": {kind.__name__: n for kind, n in plant.published.items()},
-            "source_ready": readiness.is_ready,
-            "source_lag_seconds": readiness.lag_ms / 1_000,
-            "source_clock_offset_seconds": readiness.clock_offset_ms / 1_000,
-            "source_warnings": readiness.incomplete_count,
-            "source_warnings_dropped": readiness.dropped_warnings,
-            "source_skipped": readiness.skipped(),
-            "market_time_seconds": plant.now_ms / 1_000,
-        }
+        if self._truth is not None:
+            yield from metric_families(TRUTH_ROWS, {(): self._truth})
 
 
-def _of_markets(markets: Markets) -> Numbers:
-    return {
-        "books_live": sum(each.book_live for each in markets),
-        "books_out_of_depth": sum(each.book_sync.live and not each.book_live for each in markets),
-        "book_gaps": sum(each.book_sync.gaps for each in markets),
-        "depth_updates_stale": sum(each.book_sync.stale for each in markets),
-        "depth_updates_forgotten": sum(each.book_sync.overflowed for each in markets),
-        "quotes_unreadable": sum(each.unreadable for each in markets),
-        "levels_unreadable": sum(each.book.unreadable for each in markets),
-        "candle_text_bytes": markets.candle_texts.size_bytes,
-        "candle_series_evicted": markets.candle_texts.evicted,
-        "former_fundings_dropped": markets.former_dropped,
-    }
-
-
-def metric_families(
-    rows: Iterable[Row], parts: Mapping[Any, Numbers], *labels: str
-) -> Iterator[Metric]:
-    """Yield the families of `rows`, whose numbers come in parts by the values of `labels`."""
-    for row in rows:
+def metric_families(rows: Families[T], things: Mapping[Any, T], *labels: str) -> Iterator[Metric]:
+    """Yield the families of `rows`, read from things by the values of `labels`."""
+    for name, row in rows.items():
         kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
-        family = kind(PREFIX + row.name, row.doc, labels=(*labels, *row.labels))
-        for values, numbers in parts.items():
-            found = numbers[row.name]
+        family = kind(PREFIX + name, row.doc, labels=(*labels, *row.labels))
+        for values, thing in things.items():
+            found = row.read(thing)
             for key, number in found.items() if isinstance(found, Mapping) else [((), found)]:
                 further = map(str, key if isinstance(key, tuple) else (key,))
                 family.add_metric((*values, *further), number)
