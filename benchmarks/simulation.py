@@ -18,8 +18,8 @@ from tickerplant import logs
 from tickerplant.events import DepthUpdate, Event
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.readiness import Readiness
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market

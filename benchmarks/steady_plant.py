@@ -18,11 +18,12 @@ from tickerplant.config.settings import SimulateSettings
 from tickerplant.events import BookTicker
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
+from tickerplant.readiness import Readiness
 from tickerplant.server import event_loop
 from tickerplant.serving.run import limits_from, serve
 from tickerplant.serving.service import Service, drive_of
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.source import Readers, Status
+from tickerplant.sources.source import Readers
 from tickerplant.venue import USDM
 
 
@@ -34,7 +35,7 @@ class SteadySource:
         self._traded = traded
         self._events_per_s = events_per_s
 
-    async def run(self, _readers: Readers, status: Status) -> None:
+    async def run(self, _readers: Readers, status: Readiness) -> None:
         """Publish until cancelled."""
         status.ready(True)
         plant, loop = self._plant, asyncio.get_running_loop()

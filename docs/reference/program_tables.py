@@ -26,6 +26,7 @@ from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.readiness import Readiness
 from tickerplant.recording import manifest_entries
 from tickerplant.replaying.lateness import Lateness
 from tickerplant.scenarios.library import library_names, library_scenario
@@ -34,7 +35,6 @@ from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
 from tickerplant.server.operations.catalogue import OPERATIONS
-from tickerplant.server.readiness import Readiness
 from tickerplant.serving.scenarios import clock_text
 from tickerplant.simulation.levers import LEVER_ROWS, LeverParam, LeverState
 from tickerplant.sources.relay import COUNTERS, GAUGES

@@ -33,6 +33,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.notices import Disconnected, Notice, Recovered
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
+from tickerplant.readiness import Readiness
 from tickerplant.recorder.tap import (
     MAX_UNNAMED_SYMBOLS,
     Tap,
@@ -52,7 +53,6 @@ from tickerplant.recording.manifest_entries import (
     SnapshotRecorded,
 )
 from tickerplant.recording.segments import Segments, segment_paths
-from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market

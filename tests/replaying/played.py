@@ -10,11 +10,11 @@ import memory_loop
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.readiness import Readiness
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import SLICE_MESSAGES, RecordingSource
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.readiness import Readiness
 
 START_MS = 1_723_161_256_000
 NS = 1_000_000

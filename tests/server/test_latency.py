@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import loopback, looped, until
 
-from tickerplant.server.latency import BOUNDS_S, Histogram
+from tickerplant.latency import BOUNDS_S, Histogram
 
 
 def test_the_buckets_reach_from_50_microseconds_to_10_seconds() -> None:

@@ -6,7 +6,7 @@ from io import StringIO
 from loopback import loopback, looped
 
 from tickerplant import logs
-from tickerplant.server.readiness import MAX_WARNINGS, Readiness
+from tickerplant.readiness import MAX_WARNINGS, Readiness
 
 
 def test_warnings_beyond_the_bound_are_counted_and_find_room_when_others_are_withdrawn() -> None:

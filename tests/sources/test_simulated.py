@@ -13,8 +13,8 @@ from tickerplant.hub.hub import Hub
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.readiness import Readiness
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import MAX_SLEEP_S, SLICE_S, SimulatedSource, open_market

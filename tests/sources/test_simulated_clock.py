@@ -15,8 +15,8 @@ from tickerplant.control.clock_state import SimulationState
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.readiness import Readiness
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market

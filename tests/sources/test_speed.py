@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tickerplant import logs
-from tickerplant.server.readiness import Readiness
+from tickerplant.readiness import Readiness
 from tickerplant.sources.speed import LATE_S, WINDOW_S, SpeedWatch
 
 STEP_S = 0.1

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
+from tickerplant.readiness import Sample
 from tickerplant.recording.line import Line
-from tickerplant.sources.source import Sample
 from tickerplant.units import NS_PER_MS
 
 LATE_BOUNDS_MS = (1, 2, 10, 100)

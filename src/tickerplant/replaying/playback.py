@@ -15,6 +15,7 @@ from msgspec import structs
 from tickerplant.decode.decoder import ANSWERS
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
+from tickerplant.readiness import Readiness
 from tickerplant.recording.event_clock import MISTIMED, SAMPLE_LINES, EventClock, clock_from
 from tickerplant.recording.line import Damage, Line, total_stats
 from tickerplant.recording.opening import recorded_files
@@ -29,7 +30,6 @@ from tickerplant.replaying.message_times import (
 from tickerplant.replaying.plan import Plan, span_of, views_of, warm_up_start_ns
 from tickerplant.replaying.player import UNDECODABLE, FastestDepth, Player, VerbatimPlayer
 from tickerplant.replaying.scan import SCANNED_LINES, FileScan, Scan
-from tickerplant.sources.source import Status
 from tickerplant.units import NS_PER_MS
 
 NOT_A_LINE = "not a recording line"
@@ -173,7 +173,7 @@ class Playback:
             reason = "book-derived streams are silent: no depth was recorded"
             self._warn(f"{_shown(without_depth)}: {reason}", "")
 
-    def report_state(self, status: Status) -> None:
+    def report_state(self, status: Readiness) -> None:
         """Warn of messages that are not applied, and of books that are not in sync.
 
         The warning about a book ends when it is in sync again.

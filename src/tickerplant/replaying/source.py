@@ -31,6 +31,7 @@ from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
+from tickerplant.readiness import Readiness
 from tickerplant.recording.line import share_read
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.replaying.coverage_reader import CoverageReader
@@ -41,7 +42,7 @@ from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.unavailable import UnavailableStreams
 from tickerplant.sources.clock import SourceClock
 from tickerplant.sources.errand import Errand
-from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.sources.source import Readers, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import MINUTE_MS, NS_PER_MS, NS_PER_S
 
@@ -98,7 +99,7 @@ class RecordingSource:
         self._keeps_running = keeps_running
         self._now_ms = now_ms
         self._slice_messages = slice_messages
-        self._status: Status
+        self._status: Readiness
         self._readers: Readers
         self._log = logger()
         self._playback = Playback(found, plant, plan, self._warn)
@@ -131,7 +132,7 @@ class RecordingSource:
         self._alarm: asyncio.Future[None] | None = None
         """Ends the current sleep early."""
 
-    async def run(self, readers: Readers, status: Status) -> None:
+    async def run(self, readers: Readers, status: Readiness) -> None:
         """Play the recordings to their end, or until cancelled."""
         try:
             await self._run(readers, status)
@@ -142,7 +143,7 @@ class RecordingSource:
             self._coverage.close()
             self._playback.close()
 
-    async def _run(self, readers: Readers, status: Status) -> None:
+    async def _run(self, readers: Readers, status: Readiness) -> None:
         self._readers, self._status = readers, status
         self._loop = asyncio.get_running_loop()
         status.skipped = self._playback.skipped

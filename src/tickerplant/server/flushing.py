@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from tickerplant.hub.hub import Hub
+from tickerplant.latency import Histogram
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.latency import Histogram
 
 FLUSH_SHARE = 0.7
 """Most of the core that flushes take in the long run."""

@@ -22,17 +22,17 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from tickerplant.faults.board import FaultBoard
+from tickerplant.latency import Histogram
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.readiness import Readiness
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.flushing import Flusher
-from tickerplant.server.latency import Histogram
 from tickerplant.server.operations.nodes import PLANT, Edges
-from tickerplant.server.readiness import Readiness
 from tickerplant.truth.truth import Truth
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served

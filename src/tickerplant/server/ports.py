@@ -14,6 +14,7 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.logs import logger
 from tickerplant.protocol.close_reasons import GOING_AWAY
+from tickerplant.readiness import CLOCK_STEP_MS
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
@@ -22,7 +23,6 @@ from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
-from tickerplant.server.readiness import CLOCK_STEP_MS
 from tickerplant.server.welcome import ANY_IPV4, ANY_IPV6
 from tickerplant.venue import COINM, USDM, Venue
 

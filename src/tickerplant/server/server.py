@@ -21,6 +21,7 @@ from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.readiness import Readiness
 from tickerplant.server.backend import Backend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
@@ -45,7 +46,6 @@ from tickerplant.server.operations.nodes import (
 )
 from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import Forwarder, QueryService
-from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import RemoteAnswer, Rest
 from tickerplant.server.token import Token
 from tickerplant.server.totals import Totals

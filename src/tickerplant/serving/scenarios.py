@@ -11,12 +11,12 @@ from msgspec import Struct
 from tickerplant import logs
 from tickerplant.errors import ConfigError
 from tickerplant.faults.rule import Rule
+from tickerplant.readiness import Readiness
 from tickerplant.regular_files import read_regular
 from tickerplant.scenarios.board import MOST_RUNNING, ScenarioBoard
 from tickerplant.scenarios.library import ENDING, library_names, library_scenario, library_text
 from tickerplant.scenarios.parse import MOST_CHARACTERS, parse_scenario
 from tickerplant.scenarios.scenario import Scenario
-from tickerplant.server.readiness import Readiness
 from tickerplant.suggestions import one_of
 
 SCENARIO_TITLES = ("scenario", "duration", "title", "market", "faults")

@@ -10,10 +10,11 @@ from msgspec import Struct
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import Limits
+from tickerplant.readiness import Readiness
 from tickerplant.server.operations.control_plane import Origin, Steering
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
-from tickerplant.sources.source import Readers, Status
+from tickerplant.sources.source import Readers
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import Venue
 
@@ -69,7 +70,7 @@ class Service(Struct, frozen=True, kw_only=True):
 class Source(Protocol):
     """What drives a plant."""
 
-    async def run(self, readers: Readers, status: Status) -> None:
+    async def run(self, readers: Readers, status: Readiness) -> None:
         """Run until it ends, or until cancelled."""
         ...
 

@@ -30,8 +30,9 @@ from tickerplant.notices import (
 )
 from tickerplant.plant import Plant
 from tickerplant.protocol.redaction import loggable
+from tickerplant.readiness import Readiness, Sample
 from tickerplant.sources.discovery import RETRIES, Retries, retry
-from tickerplant.sources.source import Clients, Readers, Sample, Status
+from tickerplant.sources.source import Clients, Readers
 from tickerplant.sources.upstream import Upstream
 from tickerplant.sources.upstream_clock import UpstreamClock
 
@@ -163,7 +164,7 @@ class RelaySource:
         self._next_measured_ns = 0
         self._log = logger()
         self._complaints = Complaints()
-        self._status: Status
+        self._status: Readiness
         allowances = Allowances()
         for upstream in upstreams:
             upstream.connect_to(
@@ -172,7 +173,7 @@ class RelaySource:
             if plant.profile.shared_budget:
                 upstream.allowances = allowances
 
-    async def run(self, readers: Readers, status: Status) -> None:
+    async def run(self, readers: Readers, status: Readiness) -> None:
         """Relay until cancelled."""
         del readers  # an upstream does not wait for slow clients
         self._status = status

@@ -19,11 +19,12 @@ from tickerplant.errors import ConfigError, RequestError
 from tickerplant.events import Event
 from tickerplant.formatting import iso_text
 from tickerplant.plant import Plant
+from tickerplant.readiness import Readiness
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.sources.clock import SourceClock
 from tickerplant.sources.errand import Errand
-from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.sources.source import Readers, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS, NS_PER_MS, NS_PER_S
 
@@ -89,7 +90,7 @@ class SimulatedSource:
         self._opened_s = opened_s
         self._waits = waits
         self._machine_ms = machine_ms
-        self._status: Status | None = None
+        self._status: Readiness | None = None
         self._start_ms = plant.now_ms
         self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
         self._phase: Phase = "waiting"
@@ -107,7 +108,7 @@ class SimulatedSource:
         """Set when the clock was changed."""
         self._watch = SpeedWatch()
 
-    async def run(self, readers: Readers, status: Status) -> None:
+    async def run(self, readers: Readers, status: Readiness) -> None:
         """Run until the market time is up, or until cancelled.
 
         When it returns, market time is exactly the end, everything due by then has been sent, and no
@@ -284,7 +285,7 @@ class SimulatedSource:
         if not self._over():  # at the end, `run` ends it when the simulation is over
             self._errand.end()
 
-    async def _pause(self, status: Status) -> None:
+    async def _pause(self, status: Readiness) -> None:
         status.lag_ms = 0
         self._watch.stop(status)
         status.ready(True, "paused")
@@ -293,7 +294,7 @@ class SimulatedSource:
             await asyncio.wait_for(self._changed.wait(), LONGEST_PAUSE_S)
         status.ready(True)
 
-    async def _keep_up(self, readers: Readers, status: Status) -> None:
+    async def _keep_up(self, readers: Readers, status: Readiness) -> None:
         """Play what is due, and sleep until something else may be."""
         machine_ns = self._machine_ns()
         position_ms = self._clock.position_ns(machine_ns, LATEST_NS) // NS_PER_MS

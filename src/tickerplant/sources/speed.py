@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tickerplant.logs import logger
-from tickerplant.sources.source import Sample, Status
+from tickerplant.readiness import Readiness, Sample
 
 WINDOW_S = 2.0
 """Time over which the speed is measured."""
@@ -34,14 +34,14 @@ class SpeedWatch:
         """Begin to measure anew: the speed was changed, or the source waited for its readers."""
         self._began = None
 
-    def stop(self, status: Status) -> None:
+    def stop(self, status: Readiness) -> None:
         """Withdraw what was said: the source is paused, or plays as fast as it can."""
         self._began = None
         self.is_short = False
         status.clear(SUBJECT)
 
     def note(
-        self, status: Status, *, now_s: float, market_s: float, late_s: float, speed: float
+        self, status: Readiness, *, now_s: float, market_s: float, late_s: float, speed: float
     ) -> None:
         """Note where the source is; cheap enough for every round."""
         if self._began is None or speed != self._asked:
@@ -79,7 +79,7 @@ class SpeedWatch:
             doc="Market seconds per second that the source played lately.",
         )
 
-    def _warn(self, status: Status, late_s: float) -> None:
+    def _warn(self, status: Readiness, late_s: float) -> None:
         speed = f"speed {self._asked:g} cannot be kept"
         held = f"about {self._held:.2g} market seconds per second can"
         status.warn(SUBJECT, f"{speed}: {held}; the source is {late_s:.0f} s late")

@@ -15,9 +15,9 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.close_reasons import CONTROL_PLANE
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
+from tickerplant.readiness import Readiness, Sample
 from tickerplant.server.metrics import MAX_SAMPLES
 from tickerplant.server.welcome import LIMITS_OFF
-from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
 
 LIMITS_PATH = "/plant/v1/limits"
@@ -149,7 +149,7 @@ async def test_metrics_print_what_the_source_measures() -> None:
         return [gaps, Sample(name="source_ready", value=7, doc="Somebody else's.")]
 
     async with loopback() as house:
-        status: Status = house.server.readiness
+        status: Readiness = house.server.readiness
         status.measure(of_connections)
         status.measure(of_gaps)
         connections["market"] = 5

@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.core import Metric
 
 from tickerplant.protocol.close_reasons import CloseReason
+from tickerplant.readiness import Readiness
 from tickerplant.server.operations.connections import ConnectionsPage
-from tickerplant.server.readiness import Readiness
 from tickerplant.server.response import Response
 from tickerplant.server.totals import Totals
 

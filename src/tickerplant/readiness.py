@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Literal
 
-from tickerplant.server.latency import Histogram
+from msgspec import Struct
+
+from tickerplant.latency import Histogram
 from tickerplant.units import NS_PER_S
 
 CLOCK_STEP_MS = 500
@@ -15,33 +17,17 @@ MAX_WARNINGS = 1_000
 """Most warnings that are listed at once; further ones are only counted."""
 
 
-class Sample(Protocol):
+class Sample(Struct, frozen=True, kw_only=True):
     """One number that `/metrics` prints."""
 
-    @property
-    def name(self) -> str:
-        """Without the prefix of the program and, of a counter, without `_total`."""
-        ...
-
-    @property
-    def value(self) -> float:
-        """The number."""
-        ...
-
-    @property
-    def doc(self) -> str:
-        """One sentence."""
-        ...
-
-    @property
-    def type(self) -> Literal["counter", "gauge"]:
-        """The type of the metric."""
-        ...
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The labels of the metric."""
-        ...
+    name: str
+    """Without the prefix of the program and, of a counter, without `_total`."""
+    value: float
+    doc: str
+    """One sentence; samples of one name have one sentence and one type."""
+    type: Literal["counter", "gauge"] = "gauge"
+    labels: Mapping[str, str] = {}
+    """Few values each: no symbols, no streams."""
 
 
 class Readiness:
