@@ -56,23 +56,18 @@ class Broker(Protocol):
     @property
     def unsent_bytes(self) -> int:
         """What waits to be written."""
-        ...
 
     def publish(self, subject: str, data: bytes, reply: str = "") -> None:
         """Publish a message soon, after those published before; never waits."""
-        ...
 
     def subscribe(self, subject: str, on_message: OnMessage) -> Close:
         """Call `on_message` with each message of `subject`, in the order of the connection."""
-        ...
 
     def ask(self, subject: str, data: bytes, on_answer: OnAnswer) -> None:
         """Publish a question; `on_answer` is called once, perhaps at once."""
-        ...
 
     async def close(self) -> None:
         """Write what waits, for a second at most, and leave."""
-        ...
 
 
 def reading(kind: Any, take: Callable[[Any, str], object], complaints: Complaints) -> OnMessage:

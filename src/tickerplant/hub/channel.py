@@ -34,7 +34,6 @@ class Subscriber(Protocol):
     @property
     def write(self) -> Write:
         """What takes its frames; the hub reads it when the subscriber joins an audience."""
-        ...
 
 
 class Sent:

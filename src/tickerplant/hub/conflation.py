@@ -27,16 +27,13 @@ class Reading(Protocol):
     @property
     def size_bytes(self) -> int:
         """The memory it takes, approximately."""
-        ...
 
     @property
     def payload(self) -> bytes:
         """The message to send."""
-        ...
 
     def joined(self, later: Reading) -> Reading | None:
         """Return what waits after `later`; None if both must be sent."""
-        ...
 
 
 class Newest:

@@ -39,7 +39,6 @@ class MessageFilter(Protocol):
 
         It must not raise, and must not call the hub.
         """
-        ...
 
 
 class MessageStream(Protocol):
@@ -48,17 +47,14 @@ class MessageStream(Protocol):
     @property
     def name(self) -> str:
         """Its name."""
-        ...
 
     @property
     def prefix(self) -> bytes:
         """The beginning of the envelope of its messages."""
-        ...
 
     @property
     def conflation(self) -> Conflation:
         """What becomes of its messages while they wait."""
-        ...
 
 
 class Message:

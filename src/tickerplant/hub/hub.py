@@ -68,11 +68,9 @@ class Demand(Protocol):
         The hub decides afterwards whether to make its messages, so a passthrough that starts here
         counts.
         """
-        ...
 
     def closed(self, name: str) -> object:
         """Note that the stream `name` has no subscriber any more."""
-        ...
 
 
 class Sender:

@@ -31,7 +31,6 @@ class FundingLoader(Protocol):
         self, start_ms: int | None, end_ms: int | None, limit: int
     ) -> Sequence[FundingPaid]:
         """Return what `FundingSeries.within` returns."""
-        ...
 
 
 class FundingSeries:
@@ -106,11 +105,9 @@ class PositioningHistory(Protocol):
     @property
     def times_ms(self) -> range:
         """The times, five minutes apart, up to the first event."""
-        ...
 
     def column(self, field: str, times_ms: range) -> list[int]:
         """Return a number of `Positioning` at some of `times_ms`."""
-        ...
 
 
 class Positions:

@@ -110,15 +110,12 @@ class PastRows(Protocol):
     @property
     def ids(self) -> range:
         """Their ids, without a gap."""
-        ...
 
     def id_at(self, time_ms: int) -> int:
         """Return the id of the first row at or after a time; `ids.stop` if there is none."""
-        ...
 
     def rows(self, first_id: int, stop_id: int) -> Rows:
         """Return the rows with ids from `first_id` up to `stop_id` (excluded), all within `ids`."""
-        ...
 
 
 class Tape(Generic[EventT]):

@@ -129,15 +129,12 @@ class Queries(Protocol):
 
     def find(self, method: str) -> Query | None:
         """Return the query of a method; None if the venue has no such method."""
-        ...
 
     def find_account(self, method: str) -> AccountRequest | None:
         """Return the row of a method about accounts; None if the venue has no such method."""
-        ...
 
     def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
         """Return whether a request is forwarded."""
-        ...
 
     def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
         """Return the response as JSON.
@@ -145,7 +142,6 @@ class Queries(Protocol):
         Raises:
             RequestError: the response is an error.
         """
-        ...
 
 
 def api_keepalive(

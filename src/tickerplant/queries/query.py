@@ -30,7 +30,6 @@ class Weight(Protocol):
 
     def of(self, raw: Mapping[str, object]) -> int:
         """Return the weight of a request with the parameters `raw`; never raises."""
-        ...
 
 
 class FlatWeight(Struct, frozen=True):

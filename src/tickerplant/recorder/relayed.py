@@ -21,11 +21,9 @@ class Source(Protocol):
 
     def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
         """Notify `observer` of connections, and call `overhear` with every notice."""
-        ...
 
     def source_of(self, name: str) -> str:
         """Return the upstream stream that the stream `name` is made from."""
-        ...
 
 
 class Relayed(Observer):

@@ -78,20 +78,16 @@ class RecordedFile(Protocol):
     @property
     def path(self) -> str:
         """The path of the recording."""
-        ...
 
     @property
     def stats(self) -> ReadStats:
         """What was read since `batches` was last called."""
-        ...
 
     def place_of(self, number: int) -> Place:
         """Return the place of a line of the last batch."""
-        ...
 
     def place_of_message(self, raw: bytes) -> Place:
         """Return the place of a message of the last batch."""
-        ...
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines received at `start_ns` or later, in order of receive time.
@@ -106,7 +102,6 @@ class RecordedFile(Protocol):
         Raises:
             RecordingError: The recording cannot be opened, or is not a recording.
         """
-        ...
 
 
 def total_stats(files: Iterable[RecordedFile]) -> ReadStats:
@@ -136,7 +131,6 @@ class Batched(Protocol):
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield lines as `RecordedFile.batches` does."""
-        ...
 
 
 def merge(

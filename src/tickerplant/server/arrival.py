@@ -31,15 +31,12 @@ class Reception(Protocol):
 
     def connection(self, head_timeout_ms: int) -> asyncio.Protocol:
         """Return the protocol of an HTTP connection whose first head must be complete in time."""
-        ...
 
     def refuse_tls(self, transport: asyncio.Transport) -> None:
         """Answer a client that starts TLS on a plain port."""
-        ...
 
     def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
-        ...
 
 
 class Arrival(asyncio.Protocol):

@@ -62,28 +62,22 @@ class ApiRequests(Protocol):
     @property
     def keepalive(self) -> Keepalive:
         """Pings, pongs and age of the connection."""
-        ...
 
     @property
     def is_full(self) -> bool:
         """Whether so many requests wait that no more may be received for now."""
-        ...
 
     def open(self) -> Iterable[Action]:
         """Return what is to be done first."""
-        ...
 
     def receive_text(self, text: str | bytes, now_ms: int) -> Iterable[Action]:
         """Take one request; return what is to be done at once."""
-        ...
 
     def receive_binary(self, now_ms: int) -> Iterable[Action]:
         """Take a binary message like text that is not JSON."""
-        ...
 
     def cancel(self) -> None:
         """Reply to nothing more: the connection is closing."""
-        ...
 
 
 class Backend(Protocol):
@@ -91,13 +85,11 @@ class Backend(Protocol):
 
     def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
         """Count an attempt to connect, and call `decide` with the decision, now or later."""
-        ...
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
     ) -> ApiRequests:
         """Return the requests of a new WebSocket API connection."""
-        ...
 
 
 class LocalBackend:

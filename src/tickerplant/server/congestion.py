@@ -25,11 +25,9 @@ class Reader(Protocol):
     @property
     def unsent_bytes(self) -> int:
         """Bytes written to it that the network has not taken."""
-        ...
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once and close."""
-        ...
 
 
 class CheckedReader(Reader, Protocol):
@@ -38,7 +36,6 @@ class CheckedReader(Reader, Protocol):
     @property
     def taken_bytes(self) -> int | None:
         """Bytes that the client has acknowledged so far; None if the system does not tell."""
-        ...
 
 
 class Congestion:

@@ -21,7 +21,6 @@ class Abandonable(Protocol):
 
     def abandon(self, error: Exception) -> object:
         """Count and log an error, and cut the connection; never raises."""
-        ...
 
 
 A = TypeVar("A", bound=Abandonable)

@@ -122,12 +122,10 @@ class Connection(Protocol):
     @property
     def identity(self) -> str:
         """What it is called in the log."""
-        ...
 
     @property
     def names(self) -> Collection[str] | None:
         """The names it is subscribed to; None for a WebSocket API connection."""
-        ...
 
     write: Write
     """Takes its frames."""
@@ -141,49 +139,39 @@ class Connection(Protocol):
     @property
     def address(self) -> str:
         """The address of the client."""
-        ...
 
     @property
     def is_open(self) -> bool:
         """Whether messages may still go both ways."""
-        ...
 
     @property
     def unsent_bytes(self) -> int:
         """Bytes written to it that the network has not taken."""
-        ...
 
     @property
     def taken_bytes(self) -> int | None:
         """Bytes that the client has acknowledged so far; None if the system does not tell."""
-        ...
 
     @property
     def throttle(self) -> Throttle | None:
         """Limits what its client sends: messages, or pings and pongs of the WebSocket API."""
-        ...
 
     @property
     def next_deadline_ms(self) -> int:
         """When `tick` next has something to do, in connection time."""
-        ...
 
     @property
     def machine_deadline_ms(self) -> int:
         """When `tick` next has something to do, on the machine's clock."""
-        ...
 
     def tick(self, now_ms: int, machine_ms: int) -> None:
         """Do what is due at `now_ms` of connection time and `machine_ms` of the machine's clock."""
-        ...
 
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once and close."""
-        ...
 
     def abort(self) -> None:
         """Cut the connection; what is unsent is lost."""
-        ...
 
 
 class Opening(Struct, frozen=True):

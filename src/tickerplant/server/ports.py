@@ -42,15 +42,12 @@ class Listening(Protocol):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port, until it is closed."""
-        ...
 
     def start(self, protocol_factory: ProtocolFactory) -> None:
         """Start accepting connections."""
-        ...
 
     def close(self) -> None:
         """Accept no more; open connections stay."""
-        ...
 
 
 Hosts: TypeAlias = str | Sequence[str]

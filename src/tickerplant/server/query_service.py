@@ -25,7 +25,6 @@ class Forwarder(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """The outcomes of requests so far, for the metrics."""
-        ...
 
     def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
         """Return whether a request is forwarded.
@@ -33,7 +32,6 @@ class Forwarder(Protocol):
         Raises:
             RequestError: the request is invalid.
         """
-        ...
 
     async def answer(self, query: Query, params: Mapping[str, object]) -> bytes:
         """Return the response as JSON, within a bounded time.
@@ -42,7 +40,6 @@ class Forwarder(Protocol):
             RequestError: the response is an error.
             UpstreamError: there was no response.
         """
-        ...
 
 
 class QueryService:

@@ -72,7 +72,6 @@ class Source(Protocol):
 
     async def run(self, readers: Readers, status: Readiness) -> None:
         """Run until it ends, or until cancelled."""
-        ...
 
 
 def drive_of(source: Source) -> Drive:

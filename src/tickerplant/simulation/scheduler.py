@@ -18,7 +18,6 @@ class ActionOwner(Protocol):
 
     def flush(self) -> None:
         """Publish what changed since the last call."""
-        ...
 
 
 class Scheduler:

@@ -96,11 +96,9 @@ class Valuation(Protocol):
 
     def price(self) -> float:
         """Return the fair value in price units."""
-        ...
 
     def add_impact(self, relative: float) -> None:
         """Move the fair value after a trade."""
-        ...
 
 
 class LeaderValuation:

@@ -18,21 +18,17 @@ class Readers(Protocol):
     @property
     def congested(self) -> bool:
         """Whether any connection has more unsent data than it should."""
-        ...
 
     @property
     def is_incomplete(self) -> bool:
         """Whether `wait_clear` would wait for a client that was cut off."""
-        ...
 
     @property
     def subscriber_count(self) -> int:
         """Connections with at least one subscription."""
-        ...
 
     async def wait_clear(self) -> None:
         """Return when no connection is congested; one that reads nothing for too long is closed."""
-        ...
 
 
 class Clients(Protocol):
@@ -43,11 +39,9 @@ class Clients(Protocol):
 
         With None, new stream connections are refused until `end_outage`.
         """
-        ...
 
     def end_outage(self, venue_name: str) -> None:
         """Accept stream connections of the venue again."""
-        ...
 
 
 POLL_S = 0.01

@@ -30,15 +30,12 @@ class Pace(Protocol):
     @property
     def waiting(self) -> bool:
         """Whether a message is due at the end of the period."""
-        ...
 
     def on_event(self, market: Market, event: Any) -> Any:
         """Take an event; return the change to build a message from at once, or None."""
-        ...
 
     def due(self) -> Iterable[Due]:
         """Return the changes to build messages from, and start a new period."""
-        ...
 
 
 class Immediate:

@@ -30,7 +30,6 @@ class Steering(Protocol):
 
     def state(self) -> ClockState:
         """Return the state of its clock."""
-        ...
 
     async def steer(self, given: Mapping[str, object], wait_s: float = ...) -> ClockState:
         """Set the clock; return its state when that is done, or after `wait_s`.
@@ -39,7 +38,6 @@ class Steering(Protocol):
             ConfigError: a field is unknown, or its value cannot be used.
             RequestError: that is not possible now.
         """
-        ...
 
 
 def _only_at_the_plant() -> NoReturn:

@@ -77,51 +77,39 @@ class Edges(Protocol):
     @property
     def totals(self) -> Totals:
         """What all edges have served so far, also those that are gone."""
-        ...
 
     def start_outage(self, venue: str, names: Iterable[str] | None, reason: str) -> object:
         """Let the edges disconnect the subscribers of streams that are lost."""
-        ...
 
     def end_outage(self, venue: str) -> object:
         """Let the edges accept stream connections of a venue again."""
-        ...
 
     def end_streams(self, reason: CloseReason) -> object:
         """Let the edges close all stream connections, and each new one."""
-        ...
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""
-        ...
 
     def bus(self) -> BusRow:
         """Return the state of the bus."""
-        ...
 
     async def metrics(self) -> Iterable[tuple[str, Iterable[Metric]]]:
         """Return the metrics of each edge, with its name; its limits count here from now on."""
-        ...
 
     async def connections(self, limit: int, connection_id: str = "") -> Iterable[ConnectionsPage]:
         """Return the page of the connections of each edge, or of the one connection that is named."""
-        ...
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""
-        ...
 
     async def count_tallies(self) -> None:
         """Add what the edges have counted for addresses to what is counted here."""
-        ...
 
     def fault_hits(self) -> Mapping[str, int]:
         """Return how often each rule happened at the edges that are there, by its id."""
-        ...
 
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
-        ...
 
 
 class ReadyState(Struct, frozen=True, kw_only=True, omit_defaults=True):
