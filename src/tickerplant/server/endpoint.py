@@ -23,7 +23,7 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter, Throttle
 from tickerplant.protocol.redaction import loggable
 from tickerplant.server.backend import Backend, LocalBackend
-from tickerplant.server.congestion import Congestion
+from tickerplant.server.congestion import CheckedReader, Congestion
 from tickerplant.server.event_loop import Clock, connection_clock_ms, wall_clock_ms
 from tickerplant.server.faults.hooks import PortFaults
 from tickerplant.server.guard import Guard
@@ -116,7 +116,7 @@ class SilentSubscriptions:
 _connection_numbers = count(1)
 
 
-class Connection(Protocol):
+class Connection(CheckedReader, Protocol):
     """An open WebSocket connection, as its port sees it."""
 
     @property
@@ -145,14 +145,6 @@ class Connection(Protocol):
         """Whether messages may still go both ways."""
 
     @property
-    def unsent_bytes(self) -> int:
-        """Bytes written to it that the network has not taken."""
-
-    @property
-    def taken_bytes(self) -> int | None:
-        """Bytes that the client has acknowledged so far; None if the system does not tell."""
-
-    @property
     def throttle(self) -> Throttle | None:
         """Limits what its client sends: messages, or pings and pongs of the WebSocket API."""
 
@@ -166,9 +158,6 @@ class Connection(Protocol):
 
     def tick(self, now_ms: int, machine_ms: int) -> None:
         """Do what is due at `now_ms` of connection time and `machine_ms` of the machine's clock."""
-
-    def close(self, reason: CloseReason) -> None:
-        """Leave the hub at once and close."""
 
     def abort(self) -> None:
         """Cut the connection; what is unsent is lost."""

@@ -83,7 +83,7 @@ class Flusher:
         """The rest before the last flush; 0 at the end of a turn."""
         self.publish_to_write = Histogram()
         """How long messages waited for their last write, one count for a group of writes."""
-        self.is_market_late: Callable[[], bool] = _never
+        self.is_market_late: Callable[[], bool] = lambda: False
         """Whether the market is late: then flushes rest as long as they may, until it has caught up."""
         self._loop: asyncio.AbstractEventLoop
         self._given_time_s = time_s
@@ -139,8 +139,3 @@ class Flusher:
             self._congestion.close_slow()
             checked_s = time_s()
             self._check_s = checked_s + (checked_s - now_s) * TIMES_CHECKING
-
-
-def _never() -> bool:
-    """Return False."""
-    return False

@@ -42,7 +42,6 @@ from tickerplant.server.operations.nodes import (
     NodeRow,
     NodesPage,
     ReadyState,
-    ready_state,
 )
 from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import Forwarder, QueryService
@@ -273,7 +272,18 @@ class Server(Ports):
 
     def ready_state(self) -> ReadyState:
         """Return whether the market is served, by this process or by edges."""
-        return ready_state(self.readiness, self.plane.edges, listens=self._listens)
+        readiness, edges, listens = self.readiness, self.plane.edges, self._listens
+        is_ready, reason, warnings = readiness.is_ready, readiness.reason, readiness.warnings
+        if edges is None:
+            return ReadyState(ready=is_ready, reason=reason, warnings=warnings)
+        bus, number = edges.bus(), len(edges.rows())
+        lost = "" if bus.connected else f"the bus at {bus.address} is lost"
+        if lost and listens:
+            warnings = [*warnings, lost]
+        elif is_ready and not listens and (lost or not number):
+            is_ready, reason = False, lost or "no edge has joined yet"
+        state = "connected" if bus.connected else "lost"
+        return ReadyState(ready=is_ready, reason=reason, warnings=warnings, edges=number, bus=state)
 
     def node(self, name: str) -> NodeRow:
         """Return the row of this process on the page of nodes."""

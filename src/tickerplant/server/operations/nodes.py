@@ -10,7 +10,6 @@ from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.core import Metric
 
 from tickerplant.protocol.close_reasons import CloseReason
-from tickerplant.readiness import Readiness
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.response import Response
 from tickerplant.server.totals import Totals
@@ -130,23 +129,3 @@ class ReadyState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def ready_response(state: ReadyState) -> Response:
     """Return the page `/readyz`: 503 while the market is not served."""
     return Response(msgspec.json.encode(state), 200 if state.ready else 503)
-
-
-def ready_state(readiness: Readiness, edges: Edges | None, *, listens: bool) -> ReadyState:
-    """Return whether a market is served."""
-    is_ready, reason = readiness.is_ready, readiness.reason
-    if edges is None:
-        return ReadyState(ready=is_ready, reason=reason, warnings=readiness.warnings)
-    bus, number, warnings = edges.bus(), len(edges.rows()), readiness.warnings
-    lost = "" if bus.connected else f"the bus at {bus.address} is lost"
-    if lost and listens:
-        warnings = [*warnings, lost]
-    elif is_ready and not listens and (lost or not number):
-        is_ready, reason = False, lost or "no edge has joined yet"
-    return ReadyState(
-        ready=is_ready,
-        reason=reason,
-        warnings=warnings,
-        edges=number,
-        bus="connected" if bus.connected else "lost",
-    )
