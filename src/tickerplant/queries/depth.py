@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from tickerplant.errors import RequestError
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
@@ -42,7 +41,7 @@ def levels(offered: Collection[int]) -> Reader:
     def read(markets: Markets, name: str, value: object) -> int:
         limit = number(markets, name, value)
         if limit not in offered:
-            raise RequestError(-4021, f"{limit} is not valid depth limit")
+            raise request_errors.invalid_depth_limit(limit)
         return limit
 
     return read

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, structs
 
-from tickerplant.errors import RequestError
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.bars import (
     CLOSE,
@@ -22,6 +21,7 @@ from tickerplant.market.bars import (
 )
 from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
 from tickerplant.market.row_form import Number, RowForm, row_form
+from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
     END_TIME,
@@ -100,7 +100,7 @@ def window_of(
     elif end_ms is None:
         end_ms = start_ms + width_ms
     elif end_ms - start_ms > width_ms:
-        raise RequestError(-4088, f"Maximum time interval is {days} days.")
+        raise request_errors.interval_too_long(days)
     return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.errors import RequestError
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME
 from tickerplant.queries import request_errors
@@ -59,9 +58,7 @@ class PastOpenInterest(Struct, frozen=True, kw_only=True, rename="camel"):
 def open_interest(_markets: Markets, market: Market) -> OpenInterest:
     """Return the current open interest of a market."""
     if market.instrument.status in NOT_TRADING:
-        raise RequestError(
-            -4108, "Symbol is on delivering or delivered or settling or closed or pre-trading."
-        )
+        raise request_errors.not_trading()
     present = current_positioning(market)
     instrument = market.instrument
     labelled = instrument.venue.always_pair

@@ -61,7 +61,7 @@ class Param(Struct, frozen=True):
         if self.required:
             raise request_errors.not_sent(self.name)
         if sent is not None:
-            raise RequestError(-1105, f"Parameter '{self.name}' was empty.")
+            raise request_errors.empty(self.name)
         return self.default
 
 
@@ -132,7 +132,7 @@ def _unless(found: Market | None, *refused: str) -> Market:
     if found is None:
         raise request_errors.invalid_symbol()
     if found.instrument.status in refused:
-        raise RequestError(-1122, "Invalid symbol status.")
+        raise request_errors.invalid_symbol_status()
     return found
 
 
@@ -185,7 +185,7 @@ def interval(_markets: Markets, name: str, value: object) -> str:
     """Return `value` if it is the name of an interval."""
     parsed = text(name, value)
     if parsed not in INTERVALS:
-        raise RequestError(-1120, "Invalid interval.")
+        raise request_errors.invalid_interval()
     return parsed
 
 
@@ -213,4 +213,4 @@ CONTRACT_TYPE = Param(
 def check_window(start_ms: int | None, end_ms: int | None) -> None:
     """Check that a window with both ends does not end before it begins."""
     if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise RequestError(-1023, "Start time is greater than end time.")
+        raise request_errors.start_after_end()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from tickerplant.errors import RequestError
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
@@ -110,9 +109,7 @@ def aggregate_trades(
     check_window(start_ms, end_ms)
     searched_ms = end_ms if start_ms is None else start_ms
     if searched_ms is not None and searched_ms < markets.now_ms - SEARCHABLE_DAYS * DAY_MS:
-        raise RequestError(
-            -4166, f"Search window is restricted to recent {SEARCHABLE_DAYS} days only."
-        )
+        raise request_errors.too_long_ago(SEARCHABLE_DAYS)
     if from_id is not None:
         chosen = market.aggregates.from_id(from_id, limit)
     else:
