@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 from imported import imports
-from programs import PATIENCE_S, ROOT
+from programs import ROOT, ended
 
 from tickerplant.libraries import EXTRAS
 from tickerplant.server.window import FOLDER, PAGE, window
@@ -58,20 +57,10 @@ def test_every_library_that_is_required_is_imported_and_the_other_way_round() ->
     assert theirs - {"nkeys"} == modules(PROJECT["dependencies"]) | EXTRAS.keys()
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # programs of this test
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-    )
-
-
 @pytest.mark.slow("programs are run")
-def test_what_a_wheel_has_serves_its_window_and_a_test_of_a_user(tmp_path: Path) -> None:
+def test_what_a_wheel_has_serves_its_window_and_a_test_of_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build = "import sys, build_backend; print(build_backend.build_wheel(sys.argv[1]))"
     built = subprocess.run(  # noqa: S603  # our own project, as pip builds it
         [sys.executable, "-c", build, str(tmp_path)], capture_output=True, cwd=ROOT, check=True
@@ -85,10 +74,12 @@ def test_what_a_wheel_has_serves_its_window_and_a_test_of_a_user(tmp_path: Path)
         "licences.txt",
         f"app-{window().build}.js",
     }
-    ended = run(tmp_path, "-c", WITHOUT_EXTRAS)
-    assert ended.stdout.startswith(str(package)), ended.stderr
-    assert ended.returncode == 2
-    assert "pip install 'tickerplant[plots]'" in ended.stderr
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = ended("-c", WITHOUT_EXTRAS, cwd=tmp_path)
+    assert done.stdout.startswith(str(package)), done.stderr
+    assert done.returncode == 2
+    assert "pip install 'tickerplant[plots]'" in done.stderr
     (tmp_path / "test_of_a_user.py").write_text(USERS_TEST, encoding="utf-8")
-    ended = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_of_a_user.py")
-    assert ended.stdout.splitlines()[-1].startswith("1 passed"), ended.stdout + ended.stderr
+    suite = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_of_a_user.py")
+    done = ended(*suite, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].startswith("1 passed"), done.stdout + done.stderr

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -295,24 +295,26 @@ class Upstream:
         return name.partition("@")[0] + "@depth@100ms" if "@depth" in name else name
 
 
-class Case(NamedTuple):
-    plant: Plant
-    readiness: Readiness
+class Case:
+    """A plant, what is said of it, and taps of it."""
 
+    def __init__(self, *traded: Instrument) -> None:
+        self.plant = open_plant(traded)
+        self.readiness = Readiness()
 
-def case(*traded: Instrument) -> Case:
-    return Case(open_plant(traded), Readiness())
+    def taps(self, folder: Path | str, **settings: Any) -> Taps:
+        tapping = TapSettings(folder=str(folder), **settings)
+        return Taps(tapping, self.plant, URLS, self.readiness.warn)
 
-
-def refusal(tapping: TapSettings, it: Case) -> str:
-    with pytest.raises((ConfigError, RecordingError)) as caught:
-        Taps(tapping, it.plant, URLS, it.readiness.warn)
-    return str(caught.value)
+    def refusal(self, folder: Path, **settings: Any) -> str:
+        with pytest.raises((ConfigError, RecordingError)) as caught:
+            self.taps(folder, **settings)
+        return str(caught.value)
 
 
 def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
-    it = case(BTCUSDT, BTCUSD_PERP)
-    taps = Taps(TapSettings(folder=str(tmp_path)), it.plant, URLS, it.readiness.warn)
+    it = Case(BTCUSDT, BTCUSD_PERP)
+    taps = it.taps(tmp_path)
     happen(it.plant)
     lines = taps.close("the time is up")
     assert not taps.has_failed
@@ -331,19 +333,18 @@ def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
 def test_a_recording_of_a_venue_behind_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/usdm").symlink_to(tmp_path)
-    assert "usdm is no link" in refusal(TapSettings(folder=str(tmp_path / "folder")), case(BTCUSDT))
+    assert "usdm is no link" in Case(BTCUSDT).refusal(tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_venue_without_contracts_or_streams_is_not_recorded(tmp_path: Path) -> None:
-    it = case(BTCUSDT)
-    Taps(TapSettings(folder=str(tmp_path / "a")), it.plant, URLS, it.readiness.warn).close("done")
+    it = Case(BTCUSDT)
+    it.taps(tmp_path / "a").close("done")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["usdm"]
-    both = case(BTCUSDT, BTCUSD_PERP)
-    tapping = TapSettings(folder=str(tmp_path / "b"), names=("btcusd_perp@trade",))
-    Taps(tapping, both.plant, URLS, both.readiness.warn).close("done")
+    both = Case(BTCUSDT, BTCUSD_PERP)
+    both.taps(tmp_path / "b", names=("btcusd_perp@trade",)).close("done")
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["coinm"]
-    assert Taps(TapSettings(folder=""), both.plant, URLS, both.readiness.warn).close("done") == []
+    assert both.taps("").close("done") == []
 
 
 def test_names_go_to_the_venues_that_have_them() -> None:
@@ -355,8 +356,7 @@ def test_names_go_to_the_venues_that_have_them() -> None:
 
 
 def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
-    it = case(BTCUSDT)
-    reported = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
+    reported = Case(BTCUSDT).refusal(tmp_path / "rec", names=("btcusdt@trdae",))
     assert reported.startswith(
         "invalid value 'btcusdt@trdae' for --record-streams: expected a stream ("
     )
@@ -368,24 +368,21 @@ def test_a_relay_of_many_symbols_requires_the_names_of_streams(tmp_path: Path) -
         structs.replace(BTCUSDT, symbol=f"C{n}USDT", pair=f"C{n}USDT")
         for n in range(MAX_UNNAMED_SYMBOLS + 1)
     ]
-    it = case(*many)
-    tapping = TapSettings(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
-    reported = refusal(tapping, it)
+    it = Case(*many)
+    upstreams = {"usdm": Upstream()}
+    reported = it.refusal(tmp_path / "rec", upstreams=upstreams)
     assert (
         "invalid value '' for --record-streams: expected the streams to record, such as" in reported
     )
     assert "USDⓈ-M has 51 symbols upstream" in reported
-    named = structs.replace(tapping, names=("c1usdt@trade",))
-    Taps(named, it.plant, URLS, it.readiness.warn).close("done")
-    simulated = structs.replace(tapping, upstreams={})
-    Taps(simulated, it.plant, URLS, it.readiness.warn).close("done")
+    it.taps(tmp_path / "rec", upstreams=upstreams, names=("c1usdt@trade",)).close("done")
+    it.taps(tmp_path / "rec").close("done")
 
 
 def test_the_manifest_notes_what_happens_to_the_streams_of_an_upstream(tmp_path: Path) -> None:
-    it, upstream = case(BTCUSDT), Upstream()
+    it, upstream = Case(BTCUSDT), Upstream()
     names = ("btcusdt@depth@500ms", "btcusdt@trade")
-    tapping = TapSettings(folder=str(tmp_path), names=names, upstreams={"usdm": upstream})
-    taps = Taps(tapping, it.plant, URLS, it.readiness.warn)
+    taps = it.taps(tmp_path, names=names, upstreams={"usdm": upstream})
     base, other = "btcusdt@depth@100ms", "ethusdt@trade"
     upstream.observer.delivering(1, [base, other])
     upstream.overhear(Disconnected(streams=(base, other), time_ms=1, reason="lost", retry_ms=1))
@@ -401,8 +398,8 @@ def test_the_manifest_notes_what_happens_to_the_streams_of_an_upstream(tmp_path:
 
 
 def test_a_failed_disk_is_reported_while_serving_continues(tmp_path: Path) -> None:
-    it = case(BTCUSDT)
-    taps = Taps(TapSettings(folder=str(tmp_path)), it.plant, URLS, it.readiness.warn)
+    it = Case(BTCUSDT)
+    taps = it.taps(tmp_path)
     happen(it.plant)
     it.plant.hubs["usdm"].flush()
     # The place for the first segment is taken away before it is begun.
@@ -421,5 +418,5 @@ def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_p
     RecordingWriter(str(tmp_path / "usdm"), venue=COINM, url="", profile="", streams=()).close(
         "done"
     )
-    reported = refusal(TapSettings(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
+    reported = Case(BTCUSDT, BTCUSD_PERP).refusal(tmp_path)
     assert "is a recording of COIN-M, not of USDⓈ-M" in reported

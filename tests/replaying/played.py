@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import memory_loop
 
@@ -128,3 +129,12 @@ def recorded(path: Path, lines: Sequence[tuple[int, str, bytes]]) -> Path:
         )
     )
     return path
+
+
+def replayed(
+    folder: Path, lines: Sequence[tuple[int, str, bytes]], *names: str, **options: Any
+) -> Replay:
+    """Record lines, and play them to somebody who is subscribed to streams of USDⓈ-M."""
+    replay = Replay([recorded(folder / "r", lines)], {"usdm": names}, **options)
+    replay.run()
+    return replay

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from played import NS, START_MS, Replay, recorded, trade
+from played import NS, START_MS, Replay, recorded, replayed, trade
 from stage import payloads
 
 from tickerplant.recording.event_clock import MISTIMED, WITNESSES
@@ -85,8 +85,7 @@ def test_a_collector_clock_that_is_wrong_by_years_costs_only_the_damaged_message
     wrong = mistimed(70, START_MS + 60 * DAY_MS)
     for years in (-8, 30):
         found = lines(wrong, skew_ms=years * 365 * DAY_MS)
-        replay = Replay([recorded(tmp_path / "r", found)], {"usdm": ["btcusdt@trade"]}, speed=speed)
-        replay.run()
+        replay = replayed(tmp_path, found, "btcusdt@trade", speed=speed)
         assert ids(replay) == [n for n in range(1, HONEST + 1) if n != 70]
         assert replay.plant.now_ms == START_MS + HONEST
 
@@ -97,8 +96,7 @@ def test_a_collector_clock_that_is_set_while_it_records_costs_nothing(tmp_path: 
         (at_ms + years_ms * (at_ms > 100), stream, payload)
         for at_ms, stream, payload in lines(trade(70))
     ]
-    replay = Replay([recorded(tmp_path / "r", found)], {"usdm": ["btcusdt@trade"]})
-    replay.run()
+    replay = replayed(tmp_path, found, "btcusdt@trade")
     assert ids(replay) == list(range(1, HONEST + 1))
     assert damages(replay) == []
 
@@ -111,8 +109,7 @@ def test_a_clock_set_during_a_pause_costs_the_messages_that_confirm_it(
         (n + (n > 100), "btcusdt@trade", trade(n, at_ms=n + later_ms * (n > 100)))
         for n in range(1, HONEST + 1)
     ]
-    replay = Replay([recorded(tmp_path / "r", found)], {"usdm": ["btcusdt@trade"]})
-    replay.run()
+    replay = replayed(tmp_path, found, "btcusdt@trade")
     assert replay.readiness.skipped() == {MISTIMED: WITNESSES - 1}
     assert replay.plant.now_ms == START_MS + HONEST + later_ms
 
@@ -124,8 +121,7 @@ def test_one_broken_stream_among_others_is_never_believed(tmp_path: Path) -> Non
         for n, (at_ms, _, _) in enumerate(found, 1)
     ]
     both = sorted([*found, *broken])
-    replay = Replay([recorded(tmp_path / "r", both)], {"usdm": ["btcusdt@trade"]})
-    replay.run()
+    replay = replayed(tmp_path, both, "btcusdt@trade")
     assert ids(replay) == list(range(1, HONEST + 1))
     assert replay.readiness.skipped() == {MISTIMED: HONEST}
     assert replay.plant.now_ms == START_MS + HONEST

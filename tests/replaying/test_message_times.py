@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from blocks import line_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,20 +18,15 @@ NS = 1_000_000
 
 def written(folder: Path, lines: list[tuple[int, int | None]], skew_ms: int = 0) -> ByEventTime:
     """A recording of receive times and event times, in ms after the start."""
-    path = folder / "r"
-    path.write_bytes(
-        b"".join(
-            b"%d %b\n"
-            % (
-                (START_MS + skew_ms + received) * NS,
-                b'{"stream":"a@b","data":{"e":"b","E":%d}}' % (START_MS + event)
-                if event is not None
-                else b'{"result":null,"id":1}',
-            )
-            for received, event in lines
+    form, other = b'{"stream":"a@b","data":{"e":"b","E":%d}}', b'{"result":null,"id":1}'
+    recorded = [
+        (
+            (START_MS + skew_ms + received) * NS,
+            other if event is None else form % (START_MS + event),
         )
-    )
-    return ByEventTime(LineFile(str(path)))
+        for received, event in lines
+    ]
+    return ByEventTime(LineFile(line_file(folder / "r", recorded)))
 
 
 def times(recording: ByEventTime, start_ms: int | None = None) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import memory_loop
 import msgspec
 import pytest
-from played import SNAPSHOT, START_MS, Replay, depth, recorded, trade
+from played import SNAPSHOT, START_MS, Replay, depth, recorded, replayed, trade
 
 from tickerplant.errors import RequestError
 from tickerplant.frames import text_frame
@@ -54,9 +54,7 @@ def test_what_was_not_recorded_is_derived(tmp_path: Path) -> None:
         (2_100, "btcusdt@trade", trade(2, "100.50", at_ms=2_100)),
         (4_100, "btcusdt@trade", trade(3, "100.75", at_ms=4_100)),
     ]
-    names = ["btcusdt@bookTicker", "btcusdt@miniTicker"]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@bookTicker", "btcusdt@miniTicker")
     data = replay.listeners["usdm"].data
     assert b'"e":"bookTicker","u":20' in data
     assert b'"b":"99.00","B":"2.000","a":"101.00","A":"3.000"' in data
@@ -67,8 +65,7 @@ def test_what_was_not_recorded_is_derived(tmp_path: Path) -> None:
 
 def test_without_a_snapshot_book_streams_are_silent_with_a_warning(tmp_path: Path) -> None:
     lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 50)]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@bookTicker"]})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@bookTicker")
     assert replay.listeners["usdm"].data == b""
     problem = "BTCUSDT: book-derived streams are silent: no snapshot yet"
     assert replay.readiness.warnings == [problem]
@@ -96,8 +93,7 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
     memory_loop.run(ask_before_it_plays())
     assert received == [(15, True)], "a snapshot is available from the beginning"
 
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@depth")
     market = replay.plant.markets["BTCUSDT"]
     assert market.book.last_update_id == 20
     assert market.book.best_bid == (9900, 5000), "the update that spans the snapshot is applied"
@@ -157,9 +153,7 @@ def test_a_book_whose_price_left_its_snapshot_is_refused_with_a_warning(tmp_path
         (20, "btcusdt@depth", depth(20, 10)),
         (30, "btcusdt@depth", removed.replace(b',["94.00"', b',["90.00","7.000"],["94.00"')),
     ]
-    names = ["btcusdt@bookTicker", "btcusdt@depth5"]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@bookTicker", "btcusdt@depth5")
     market = replay.plant.markets["BTCUSDT"]
     assert market.book.best_bid == (9000, 7000), "the best that is left, and not the best there is"
     reason = "out of depth: no level from the snapshot is left on one side"
@@ -183,8 +177,7 @@ def test_a_second_snapshot_does_not_undo_a_live_book(tmp_path: Path) -> None:
         (26, "", SNAPSHOT),
         (30, "btcusdt@depth", depth(30, 20, bid="99.50")),
     ]
-    replay = Replay([recorded(tmp_path / "r", lines)], {})
-    replay.run()
+    replay = replayed(tmp_path, lines)
     market = replay.plant.markets["BTCUSDT"]
     assert market.book_live
     assert market.book.best_bid == (9950, 2000)
@@ -198,9 +191,7 @@ def test_of_several_depth_speeds_only_the_fastest_is_applied(tmp_path: Path) -> 
         (21, "btcusdt@depth@100ms", depth(20, 10, bid="99.50")),
         (22, "btcusdt@depth@500ms", depth(20, 10, quantity="9.000")),
     ]
-    names = ["btcusdt@depth@500ms"]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@depth@500ms")
     sent = b"".join(text_frame(lines[n][2]) for n in (0, 4))
     assert replay.listeners["usdm"].data == sent, "every speed is sent as it was recorded"
     market = replay.plant.markets["BTCUSDT"]
@@ -213,9 +204,7 @@ def test_a_stream_that_begins_late_is_still_sent_as_recorded(tmp_path: Path) -> 
     late = trade(30_000).replace(b'"m"', b' "m"')
     lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 20_002)]
     lines.append((30_000, "btcusdt@trade", late))
-    names = ["btcusdt@forceOrder", "btcusdt@trade"]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@forceOrder", "btcusdt@trade")
     assert "btcusdt@trade" in replay.plant.hubs["usdm"].publishers.passthrough
     assert text_frame(late) in replay.listeners["usdm"].data
 
@@ -241,8 +230,7 @@ def test_messages_that_cannot_be_applied_are_reported_once(tmp_path: Path) -> No
     payloads = [trade(1), *(trade(n, symbol="NEWUSDT") for n in (20_000, 20_001))]
     first = [(1, "btcusdt@trade", payloads[0])] * 20_000
     late = [(n, "newusdt@trade", payload) for n, payload in enumerate(payloads[1:], 2)]
-    replay = Replay([recorded(tmp_path / "r", first + late)], {})
-    replay.run()
+    replay = replayed(tmp_path, first + late)
     warnings = [text for text in replay.readiness.warnings if "not applied" in text]
     assert len(warnings) == 1, "one kind, one line"
     assert warnings[0].endswith("sent but not applied: unknown symbol")
@@ -254,8 +242,7 @@ def test_the_pace_is_that_of_the_receive_times(
     speed: float, seconds: float, tmp_path: Path
 ) -> None:
     lines = [(at, "btcusdt@trade", trade(at + 1)) for at in (0, 1_000, 1_500, 4_000)]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@trade"]}, speed=speed)
-    replay.run()
+    replay = replayed(tmp_path, lines, "btcusdt@trade", speed=speed)
     times_s = replay.listeners["usdm"].times_s
     expected = [share * seconds for share in (0, 0.25, 0.375, 1.0)]
     assert [each - times_s[0] for each in times_s] == pytest.approx(expected, abs=0.005)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from connecting import connect as connect_async
 from connecting import connect_blocking as connect
+from loopback import looped_on_sockets
 from programs import PATIENCE_S
 from websockets.exceptions import ConnectionClosed
 
@@ -162,32 +163,28 @@ def test_our_own_book_is_that_of_the_exchange(exchange: Exchange) -> None:
         exchange.truth.assert_book(books["BTCUSDT"], "BTCUSDT")
 
 
-def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
-    async def test() -> None:
-        async with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
-            url = f"{exchange.usdm_ws_url}/ws/btcusdt@trade"
-            seen: list[int] = []
+@looped_on_sockets
+async def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
+    async with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+        url = f"{exchange.usdm_ws_url}/ws/btcusdt@trade"
+        seen: list[int] = []
 
-            async def read() -> None:
-                async with connect_async(url) as socket:
-                    while True:
-                        seen.append(json.loads(await socket.recv())["t"])
+        async def read() -> None:
+            async with connect_async(url) as socket:
+                while True:
+                    seen.append(json.loads(await socket.recv())["t"])
 
-            reader = asyncio.create_task(read())
-            await exchange.await_until(exchange.connections)
-            await exchange.astep("30s")
-            last = exchange.truth.trades("BTCUSDT")[-1]["id"]
-            await exchange.await_until(lambda: last in seen)
-            exchange.truth.assert_complete(seen, "BTCUSDT")
-            with pytest.raises(
-                RuntimeError, match=r"test_exchanges\.py:\d+: .* `await exchange.astep"
-            ):
-                exchange.step("1s")
-            with pytest.raises(RuntimeError, match=r"`await exchange\.await_until"):
-                exchange.wait_until(exchange.connections)
-            reader.cancel()
-
-    asyncio.run(test())
+        reader = asyncio.create_task(read())
+        await exchange.await_until(exchange.connections)
+        await exchange.astep("30s")
+        last = exchange.truth.trades("BTCUSDT")[-1]["id"]
+        await exchange.await_until(lambda: last in seen)
+        exchange.truth.assert_complete(seen, "BTCUSDT")
+        with pytest.raises(RuntimeError, match=r"test_exchanges\.py:\d+: .* `await exchange.astep"):
+            exchange.step("1s")
+        with pytest.raises(RuntimeError, match=r"`await exchange\.await_until"):
+            exchange.wait_until(exchange.connections)
+        reader.cancel()
 
 
 def test_an_open_exchange_stays_in_its_process(exchange: Exchange) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from connecting import connect as connect_async
 from connecting import connect_blocking as connect
-from loopback import UPGRADE
+from loopback import UPGRADE, looped_on_sockets
 from programs import PATIENCE_S
 from websockets.exceptions import WebSocketException
 
@@ -224,24 +224,22 @@ def test_a_client_that_is_refused_is_not_in_the_way_of_the_market(exchange: Exch
         assert bot.connected == 2
 
 
-def test_a_coroutine_settles_while_its_clients_read(exchange: Exchange) -> None:
-    async def test() -> None:
-        async with connect_async(f"{exchange.usdm_ws_url}/ws/{TRADES}") as client:
-            seen: list[str] = []
+@looped_on_sockets
+async def test_a_coroutine_settles_while_its_clients_read(exchange: Exchange) -> None:
+    async with connect_async(f"{exchange.usdm_ws_url}/ws/{TRADES}") as client:
+        seen: list[str] = []
 
-            async def read() -> None:
-                seen.extend([str(text) async for text in client])
+        async def read() -> None:
+            seen.extend([str(text) async for text in client])
 
-            reader = asyncio.create_task(read())
-            await exchange.astep("10s", settle_every="1s")
-            await exchange.asettle()
-            with pytest.raises(RuntimeError, match=r"`await exchange\.asettle\(\)`"):
-                exchange.settle()
-            await client.close()
-            await reader
-            assert len(seen) > 10
-
-    asyncio.run(test())
+        reader = asyncio.create_task(read())
+        await exchange.astep("10s", settle_every="1s")
+        await exchange.asettle()
+        with pytest.raises(RuntimeError, match=r"`await exchange\.asettle\(\)`"):
+            exchange.settle()
+        await client.close()
+        await reader
+        assert len(seen) > 10
 
 
 @pytest.mark.slow("it is cancelled after a time of the machine")

@@ -3,28 +3,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blocks import line_file
 
 from tickerplant.verifying.walk import Walk
 
 START_MS = 1_723_161_256_000
 
 
-def recorded(path: Path, times_ms: dict[int, int], skew_ms: int = 0) -> Path:
+TRADE = (
+    b'{"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"T":%d,"s":"BTCUSDT",'
+    b'"t":%d,"p":"1.0","q":"1.0","X":"MARKET","m":false}}'
+)
+
+
+def recorded(folder: Path, times_ms: dict[int, int], skew_ms: int = 0) -> str:
     """Trades a millisecond apart; those of some numbers have the event times that are given."""
-    path.write_bytes(
-        b"".join(
-            b'%d000000 {"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"T":%d,"s":"BTCUSDT",'
-            b'"t":%d,"p":"1.0","q":"1.0","X":"MARKET","m":false}}\n'
-            % (
-                START_MS + n + skew_ms,
-                times_ms.get(n, START_MS + n),
-                times_ms.get(n, START_MS + n),
-                n,
-            )
-            for n in range(1, 101)
-        )
-    )
-    return path
+    times = {n: START_MS + n for n in range(1, 101)} | times_ms
+    lines = [
+        ((START_MS + n + skew_ms) * 10**6, TRADE % (at_ms, at_ms, n)) for n, at_ms in times.items()
+    ]
+    return line_file(folder / "r", lines)
 
 
 @pytest.mark.parametrize("number", [1, 40, 100])
@@ -32,19 +30,19 @@ def recorded(path: Path, times_ms: dict[int, int], skew_ms: int = 0) -> Path:
 def test_an_event_time_far_from_its_receive_time_is_a_flaw_with_its_place(
     tmp_path: Path, number: int, time_ms: int
 ) -> None:
-    path = recorded(tmp_path / "r", {number: time_ms})
-    found = Walk([str(path)]).go()
+    path = recorded(tmp_path, {number: time_ms})
+    found = Walk([path]).go()
     assert not found.is_complete
     [damage] = found.first_damage
-    before = path.read_bytes().splitlines(keepends=True)[: number - 1]
-    assert (damage.path, damage.line) == (str(path), number)
+    before = Path(path).read_bytes().splitlines(keepends=True)[: number - 1]
+    assert (damage.path, damage.line) == (path, number)
     assert damage.offset_bytes == sum(map(len, before))
     assert f"its event time {time_ms}" in damage.reason
 
 
 def test_several_are_counted_and_the_first_is_shown(tmp_path: Path) -> None:
-    path = recorded(tmp_path / "r", {40: 5, 50: 4_923_161_256_000})
-    found = Walk([str(path)]).go()
+    path = recorded(tmp_path, {40: 5, 50: 4_923_161_256_000})
+    found = Walk([path]).go()
     assert found.damage == 1
     assert "2 messages with an event time that cannot be true" in found.remarks
 
@@ -53,5 +51,5 @@ def test_several_are_counted_and_the_first_is_shown(tmp_path: Path) -> None:
 def test_a_collector_whose_clock_is_wrong_by_years_has_no_flaw(
     tmp_path: Path, skew_ms: int
 ) -> None:
-    path = recorded(tmp_path / "r", {}, skew_ms)
-    assert Walk([str(path)]).go().is_complete
+    path = recorded(tmp_path, {}, skew_ms)
+    assert Walk([path]).go().is_complete

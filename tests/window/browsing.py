@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
-from programs import PATIENCE_S
+from programs import PATIENCE_S, run
 
 from tickerplant.control.client import ControlClient
 from tickerplant.startup.lines import Ready
@@ -163,16 +163,13 @@ def is_live(page: Page) -> bool:
 
 def record(folder: Path) -> Path:
     """Record a market of some minutes; return the folder."""
-    subprocess.run(  # noqa: S603  # our own program
+    run(
         [
-            *(sys.executable, "-m", "tickerplant", "simulate", "--seed", "7"),
-            *("--start", "2026-01-01", "--symbols", "BTCUSDT", "--speed", "0"),
-            *("--intensity", "0.2", "--quoting", "0.1", "--duration", "2m"),
-            *("--record", str(folder), "--usdm-port", "0", "--coinm-port", "0"),
-            *("--log-level", "error"),
+            *("-m", "tickerplant", "simulate", "--seed", "7", "--start", "2026-01-01"),
+            *("--symbols", "BTCUSDT", "--speed", "0", "--duration", "2m"),
+            *("--intensity", "0.2", "--quoting", "0.1", "--record", str(folder)),
+            *("--usdm-port", "0", "--coinm-port", "0", "--log-level", "error"),
         ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=PATIENCE_S,
+        folder.parent,
     )
     return folder
