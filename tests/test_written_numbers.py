@@ -11,12 +11,9 @@ import pytest
 
 import tickerplant
 from tickerplant.config import kinds
-from tickerplant.config.resolve import read_file, resolve
-from tickerplant.config.settings import SimulateSettings
 from tickerplant.control.client import ControlClient
 from tickerplant.errors import ConfigError
 from tickerplant.hosted.arguments import simulation_fields, speed_of
-from tickerplant.scenarios.parse import parse_scenario
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.units import parse_number, parse_whole
 
@@ -33,15 +30,17 @@ PARSERS: tuple[Callable[[str], object], ...] = (
 )
 """The parsers, and those that read a unit as well."""
 READERS = (
-    *("cli.py", "command_line", "config", "control", "faults/row.py", "faults/rule.py"),
+    *("cli.py", "command_line", "config", "control", "faults/params.py", "faults/rule.py"),
     *("hosted/arguments.py", "scenarios", "stream_name.py", "units.py"),
 )
 """Where texts of users are read: settings, requests, rules, scenarios and names of streams."""
 CALLS = {
     "config/kinds.py: float(match[1])": "a size, matched by its expression",
     "config/kinds.py: int(text)": "one of a few texts",
-    "faults/row.py: float(match[1])": "a rate, matched by its expression",
-    "faults/row.py: int(number)": "what the parser returned",
+    "faults/params.py: float(match[1])": "a rate, matched by its expression",
+    "faults/params.py: int(number)": "what the parser returned",
+    "faults/params.py: int(_within(1, (1 << 40) - 1, rate))": "a rate that was read",
+    "faults/params.py: int(_within(least, most, _integer(given)))": "what the parser returned",
     "stream_name.py: int(speed[1])": "at most nine digits, matched by their expression",
     "stream_name.py: int(variant['levels'] or 0)": "at most nine digits, likewise",
     "units.py: float(given)": "the parser itself",
@@ -96,21 +95,6 @@ def test_a_number_that_is_not_finite_is_named_and_not_missing() -> None:
         pytest.raises(ConfigError, match="invalid value nan for factor"),
     ):
         client.call("POST", "levers", fields={"market": "depth", "factor": math.nan})
-
-
-@pytest.mark.parametrize("text", ["seed = " + "9" * 5_000, "seed = 0x" + "F" * 5_000])
-def test_a_number_of_thousands_of_digits_in_a_file_is_a_clear_error(
-    tmp_path: Path, text: str
-) -> None:
-    path = tmp_path / "settings.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        resolve("simulate", SimulateSettings, {}, {}, read_file(str(path)))
-    assert len(str(caught.value)) < 1_000
-    scenario = f'title = "a"\nduration = "1m"\n[[change]]\nat = "1s"\nmarket = "depth"\n{text}'
-    with pytest.raises(ConfigError) as caught:
-        parse_scenario(scenario, "the text")
-    assert len(str(caught.value)) < 2_000
 
 
 def test_a_wrong_value_of_60_kb_is_cut() -> None:
