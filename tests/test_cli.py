@@ -111,29 +111,6 @@ def test_a_relay_says_why_it_waits_for_its_upstream_and_can_be_stopped() -> None
 
 
 @pytest.mark.slow("programs are run")
-def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> None:
-    with started(*SMALL) as upstream, contextlib.ExitStack() as stack:
-        assert upstream.stdout is not None
-        url = upstream.stdout.readline().split()[1]
-        process = stack.enter_context(started("relay", "--usdm-url", url, *FREE_PORTS))
-        assert process.stdout is not None
-        address = process.stdout.readline().rpartition("//")[2].strip()
-        for _ in range(2):
-            asked = http.client.HTTPConnection(address, timeout=PATIENCE_S)
-            asked.request("GET", "/fapi/v1/ticker/24hr?symbol=BTCUSDT")
-            assert b'"symbol":"BTCUSDT"' in asked.getresponse().read()
-            asked.close()
-        upstream.kill()
-        upstream.wait()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert re.search(r"^Served 0 messages, 0 bytes, to 0 connections .* s\.\n\Z", out, re.MULTILINE)
-    assert "Traceback" not in err
-    assert "Unclosed" not in err
-
-
-@pytest.mark.slow("programs are run")
 def test_the_suggested_stream_delivers_with_strict_routing_and_disabled_limits_are_announced(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

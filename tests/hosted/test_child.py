@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
-from tickerplant.errors import ConfigError
 from tickerplant.hosted.child import prepared
 from tickerplant.hosted.protocol import TestServerRequest, line_of, read_request
 
@@ -42,21 +41,3 @@ def test_a_request_sets_what_the_command_sets(speed: float | str) -> None:
     assert set(service.plant.markets) == {"ETHUSDT"}
     assert service.limits.lifetime_ms == 9
     assert service.control_token == FIXED
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"seed": "x"}, "seed"),
-        ({"symbols": ["NOPE"]}, "symbols"),
-        ({"usdm_port": 70_000}, "usdm_port"),
-        ({"speed": "quick"}, "speed"),
-        ({"speed": -1}, "speed"),
-    ],
-)
-def test_a_request_that_cannot_be_served_names_the_argument(
-    settings: dict[str, Any], named: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        prepared(sent(**settings))
-    assert caught.value.setting == named
