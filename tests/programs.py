@@ -17,6 +17,8 @@ from threading import Timer
 
 import pytest
 
+from tickerplant.cli import main
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -111,6 +113,16 @@ def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Addresses]:
             yield {USDM: usdm, COINM: coinm}
         finally:
             process.kill()
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the sentence with which a command ends at once, in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    output, errors = capsys.readouterr()
+    assert (ended.value.code, output) == (2, "")
+    (line,) = errors.splitlines()
+    return line
 
 
 def environment(addresses: Addresses) -> dict[str, str]:

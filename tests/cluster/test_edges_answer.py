@@ -19,47 +19,47 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM, Venue
 
 QUOTES = "btcusdt@bookTicker"
-REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
-    ("GET", "/fapi/v1/ping", USDM, {}, None),
-    ("HEAD", "/fapi/v1/exchangeInfo", USDM, {}, None),
-    ("GET", "/fapi/v1/exchangeInfo", USDM, {}, None),
-    ("GET", "/dapi/v1/exchangeInfo", COINM, {}, None),
-    ("GET", "/fapi/v1/depth?symbol=BTCUSDT&limit=5", USDM, {}, None),
-    ("GET", "/fapi/v1/trades?symbol=BTCUSDT", USDM, {}, None),
-    ("GET", "/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, {}, None),
-    ("GET", "/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, {"X-MBX-APIKEY": "k"}, None),
-    ("GET", "/fapi/v1/fundingRate", USDM, {}, None),
-    ("GET", "/fapi/v1/klines?symbol=BTCUSDT&interval=1m", USDM, {}, None),
-    ("GET", "/fapi/v1/klines?symbol=NONESUCH&interval=1m", USDM, {}, None),
-    ("GET", "/fapi/v1/klines?symbol=%FF&interval=1m", USDM, {}, None),
-    ("GET", "/fapi/v1/klines", USDM, {}, None),
-    ("GET", "/fapi/v1/exchangeInfo", USDM, {"Accept-Encoding": "gzip"}, None),
-    ("GET", "/plant/v1/openapi.json", USDM, {"Accept-Encoding": "gzip"}, None),
-    ("OPTIONS", "/fapi/v1/klines", USDM, {"Access-Control-Request-Headers": "x-a"}, None),
-    ("OPTIONS", "/plant/v1/faults", USDM, {"Origin": "http://evil.example"}, None),
-    ("POST", "/fapi/v1/ping", USDM, {}, b"{}"),
-    ("DELETE", "/fapi/v1/ping", USDM, {}, None),
-    ("GET", "/fapi/v1/nothing", USDM, {}, None),
-    ("GET", "/dapi/v1/ping", USDM, {}, None),
-    ("GET", "/ws/btcusdt@trade", USDM, {}, None),
-    ("GET", "/" + "a" * 8_001, USDM, {}, None),
-    ("GET", "/healthz", USDM, {}, None),
-    ("POST", "/healthz", USDM, {}, None),
-    ("GET", "/plant/v1/profile", USDM, {}, None),
-    ("GET", "/plant/v1/profile", USDM, {"Host": "evil.example"}, None),
-    ("GET", "/plant/v1/faults", USDM, {}, None),
-    ("GET", "/plant/v1/clock", USDM, {}, None),
-    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "application/json"}, b'{"paused":true}'),
-    ("POST", "/plant/v1/clock", USDM, {"Origin": "http://evil.example"}, b"{}"),
-    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "text/plain"}, b"{}"),
-    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "application/json"}, b"x" * 5_000),
-    ("POST", "/plant/v1/limits", USDM, {"Content-Type": "application/json"}, b"{}"),
-    ("GET", "/plant/v1/nothing", USDM, {}, None),
-    ("GET", "/plant/v1/limits", USDM, {}, None),
-    ("GET", "/plant/v1/limits", COINM, {}, None),
+REQUESTS: tuple[tuple[str, Venue, str, dict[str, str], bytes | None], ...] = (
+    ("/fapi/v1/ping", USDM, "GET", {}, None),
+    ("/fapi/v1/exchangeInfo", USDM, "HEAD", {}, None),
+    ("/fapi/v1/exchangeInfo", USDM, "GET", {}, None),
+    ("/dapi/v1/exchangeInfo", COINM, "GET", {}, None),
+    ("/fapi/v1/depth?symbol=BTCUSDT&limit=5", USDM, "GET", {}, None),
+    ("/fapi/v1/trades?symbol=BTCUSDT", USDM, "GET", {}, None),
+    ("/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, "GET", {}, None),
+    ("/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, "GET", {"X-MBX-APIKEY": "k"}, None),
+    ("/fapi/v1/fundingRate", USDM, "GET", {}, None),
+    ("/fapi/v1/klines?symbol=BTCUSDT&interval=1m", USDM, "GET", {}, None),
+    ("/fapi/v1/klines?symbol=NONESUCH&interval=1m", USDM, "GET", {}, None),
+    ("/fapi/v1/klines?symbol=%FF&interval=1m", USDM, "GET", {}, None),
+    ("/fapi/v1/klines", USDM, "GET", {}, None),
+    ("/fapi/v1/exchangeInfo", USDM, "GET", {"Accept-Encoding": "gzip"}, None),
+    ("/plant/v1/openapi.json", USDM, "GET", {"Accept-Encoding": "gzip"}, None),
+    ("/fapi/v1/klines", USDM, "OPTIONS", {"Access-Control-Request-Headers": "x-a"}, None),
+    ("/plant/v1/faults", USDM, "OPTIONS", {"Origin": "http://evil.example"}, None),
+    ("/fapi/v1/ping", USDM, "POST", {}, b"{}"),
+    ("/fapi/v1/ping", USDM, "DELETE", {}, None),
+    ("/fapi/v1/nothing", USDM, "GET", {}, None),
+    ("/dapi/v1/ping", USDM, "GET", {}, None),
+    ("/ws/btcusdt@trade", USDM, "GET", {}, None),
+    ("/" + "a" * 8_001, USDM, "GET", {}, None),
+    ("/healthz", USDM, "GET", {}, None),
+    ("/healthz", USDM, "POST", {}, None),
+    ("/plant/v1/profile", USDM, "GET", {}, None),
+    ("/plant/v1/profile", USDM, "GET", {"Host": "evil.example"}, None),
+    ("/plant/v1/faults", USDM, "GET", {}, None),
+    ("/plant/v1/clock", USDM, "GET", {}, None),
+    ("/plant/v1/clock", USDM, "POST", {"Content-Type": "application/json"}, b'{"paused":true}'),
+    ("/plant/v1/clock", USDM, "POST", {"Origin": "http://evil.example"}, b"{}"),
+    ("/plant/v1/clock", USDM, "POST", {"Content-Type": "text/plain"}, b"{}"),
+    ("/plant/v1/clock", USDM, "POST", {"Content-Type": "application/json"}, b"x" * 5_000),
+    ("/plant/v1/limits", USDM, "POST", {"Content-Type": "application/json"}, b"{}"),
+    ("/plant/v1/nothing", USDM, "GET", {}, None),
+    ("/plant/v1/limits", USDM, "GET", {}, None),
+    ("/plant/v1/limits", COINM, "GET", {}, None),
 )
 
-CALLS: tuple[str, ...] = (
+CALLS: tuple[str | bytes, ...] = (
     '{"id":1,"method":"ticker.price","params":{"symbol":"BTCUSDT"}}',
     '{"id":"a","method":"v1/depth","params":{"symbol":"BTCUSDT","limit":5}}',
     '{"id":null,"method":"depth","params":{"symbol":"NONESUCH"}}',
@@ -70,48 +70,8 @@ CALLS: tuple[str, ...] = (
     '{"id":6}',
     "not JSON",
     "[]",
+    b"binary",
 )
-
-
-async def _answers(house: Loopback) -> list[Any]:
-    seen: list[Any] = []
-    for method, path, venue, headers, body in REQUESTS:
-        answer = await house.get(path, venue, method, headers, body)
-        seen.append((method, path, answer.status, dict(answer.headers), answer.body))
-    return seen
-
-
-@looped
-async def test_http_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
-    async with loopback() as one, whole() as many:
-        for number in range(3):
-            one.trade(quantity=number + 1)
-            many.edges[0].trade(quantity=number + 1)
-        for expected, seen in zip(await _answers(one), await _answers(many.edges[0]), strict=True):
-            assert seen == expected
-        packed = await many.edges[0].get("/fapi/v1/exchangeInfo", headers={"Accept-Encoding": "*"})
-        assert packed.headers["content-encoding"] == "gzip", "the plant has compressed it"
-
-
-@looped
-async def test_api_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
-    async def talk(house: Loopback) -> list[str | bytes]:
-        async with house.connect("/ws-fapi/v1") as client:
-            for call in CALLS:
-                await client.send(call)
-            await client.send(b"binary")
-            seen = [await client.recv() for _ in range(len(CALLS) + 1)]
-            await client.send('{"id":1.5,"method":"ticker.price"}')
-            await client.send('{"id":7,"method":"ticker.price"}')
-            seen.append(await client.recv())
-            seen.append(str(await ending(client)))
-            answer = await house.get("/fapi/v1/ping")  # what follows a bad id is not charged
-            return [*seen, answer.headers["x-mbx-used-weight-1m"]]
-
-    async with loopback() as one, whole() as many:
-        one.trade()
-        many.edges[0].trade()
-        assert await talk(many.edges[0]) == await talk(one)
 
 
 @looped
@@ -161,11 +121,26 @@ RAW = (
 
 
 @looped
-async def test_what_an_edge_writes_to_the_socket_is_what_one_process_writes() -> None:
+async def test_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
+    async def talk(house: Loopback) -> list[Any]:
+        house.trade(count=3)
+        seen: list[Any] = [await house.get(*request) for request in REQUESTS]
+        seen += [await _written(house, request) for request in RAW]
+        async with house.connect("/ws-fapi/v1") as client:
+            for call in CALLS:
+                await client.send(call)
+            seen += [await client.recv() for _ in CALLS]
+            await client.send('{"id":1.5,"method":"ticker.price"}')
+            await client.send('{"id":7,"method":"ticker.price"}')
+            seen += [await client.recv(), await ending(client)]
+        # What follows a bad id is not charged.
+        return [*seen, await house.get("/fapi/v1/ping")]
+
     async with loopback() as one, whole() as many:
-        for request in RAW:
-            seen, expected = await _written(many.edges[0], request), await _written(one, request)
+        for seen, expected in zip(await talk(many.edges[0]), await talk(one), strict=True):
             assert seen == expected
+        packed = await many.edges[0].get("/fapi/v1/exchangeInfo", headers={"Accept-Encoding": "*"})
+        assert packed.headers["content-encoding"] == "gzip", "the plant has compressed it"
 
 
 @pytest.mark.sockets

@@ -15,10 +15,9 @@ from crew import MARKET
 from loopback import looped, looped_on_sockets
 from msgspec.structs import replace
 from processes import bus as running
-from programs import PATIENCE_S
+from programs import PATIENCE_S, refusal
 from security import accounts, certificates
 
-from tickerplant.cli import main
 from tickerplant.cluster import nats
 from tickerplant.cluster.broker import Failed, answer, ask
 from tickerplant.cluster.nats import NatsBroker, open_bus
@@ -268,9 +267,6 @@ def test_a_refusal_by_a_bus_is_one_sentence(
 ) -> None:
     with running(tmp_path, 'authorization { user: "edges", password: "secret" }') as address:
         proof = ("--bus-user", "edges", "--bus-password", "guess")
-        with pytest.raises(SystemExit) as ended:
-            main((*command, "--bus", f"nats://{address}", *proof))
-    output, errors = capsys.readouterr()
-    assert (ended.value.code, output) == (2, "")
+        line = refusal(capsys, *command, "--bus", f"nats://{address}", *proof)
     at = f"no connection to the bus at nats://{address}"
-    assert errors.splitlines() == [f"tickerplant: {at}: Authorization Violation"]
+    assert line == f"tickerplant: {at}: Authorization Violation"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from programs import refusal
 
 import tickerplant
-from tickerplant.cli import commands, main
+from tickerplant.cli import commands
 from tickerplant.control.client import ControlClient, ControlError
 from tickerplant.errors import ConfigError
 from tickerplant.scenarios.library import library_names, library_text
@@ -97,16 +98,6 @@ def test_times_are_minutes_and_seconds(time_ms: int, text: str) -> None:
     assert clock_text(time_ms) == text
 
 
-def refusal(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the sentence with which a command ends at once."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    output, errors = capsys.readouterr()
-    assert (ended.value.code, output) == (2, "")
-    (line,) = errors.splitlines()
-    return str(line)
-
-
 @pytest.mark.heavy
 def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -115,7 +106,7 @@ def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(
     path.write_text(MINE.replace("halt", "shok"), encoding="utf-8")
     assert re.search(
         r"'shok' for market in change 1 \(at 90\.5s\) of .*day\.toml: .*mean shock\?",
-        refusal("simulate", "--scenario", str(path), capsys=capsys),
+        refusal(capsys, "simulate", "--scenario", str(path)),
     )
 
 
@@ -130,7 +121,7 @@ def test_a_relay_says_what_it_cannot_perform_before_it_asks_its_upstream(
     name: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nobody = ("--usdm-url", "ws://127.0.0.1:1")
-    assert said in refusal("relay", "--scenario", name, *nobody, capsys=capsys)
+    assert said in refusal(capsys, "relay", "--scenario", name, *nobody)
 
 
 @pytest.mark.sockets

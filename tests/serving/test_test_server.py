@@ -9,9 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from programs import PATIENCE_S
+from programs import PATIENCE_S, refusal
 
-from tickerplant.cli import main
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
 from tickerplant.serving import test_server as serving
 
@@ -70,16 +69,6 @@ def test_who_reads_its_first_line_may_end_it_at_once_by_a_signal_or_the_end_of_i
         assert process.returncode == 0
 
 
-def refusal(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the sentence with which the command ends at once."""
-    with pytest.raises(SystemExit) as ended:
-        main(("test-server", *options))
-    output, errors = capsys.readouterr()
-    assert (ended.value.code, output) == (2, "")
-    (line,) = errors.splitlines()
-    return str(line)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -93,7 +82,7 @@ def refusal(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_bad_options_end_with_one_sentence(
     options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert words in refusal(*options, capsys=capsys)
+    assert words in refusal(capsys, "test-server", *options)
 
 
 @pytest.mark.sockets
@@ -101,4 +90,4 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         options = ("--usdm-port", "0", "--coinm-port", port, "--symbols", "BTCUSDT")
-        assert port in refusal(*options, capsys=capsys)
+        assert port in refusal(capsys, "test-server", *options)
