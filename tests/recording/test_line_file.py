@@ -377,7 +377,7 @@ def test_files_that_follow_each_other_pass_through_in_order(tmp_path: Path) -> N
 
 
 def test_every_line_has_its_place(tmp_path: Path) -> None:
-    kept = [b'%d {"padding":"%b"}' % (START_NS + n, b"-" * 200) for n in range(600)]
+    kept = [b'%d {"n":%d,"padding":"%b"}' % (START_NS + n, n, b"-" * 200) for n in range(600)]
     texts: list[bytes] = []
     for n, line in enumerate(kept):
         texts += [b"odd", line + b"\r"] if n % 7 == 3 else [line]
@@ -388,8 +388,8 @@ def test_every_line_has_its_place(tmp_path: Path) -> None:
     number = batches = 0
     for batch in file.batches():
         batches += 1
-        for received_ns, _ in batch:
-            place = file.place_of(number)
+        for received_ns, raw in batch:
+            place = file.place_of(raw)
             assert texts[place.line - 1].startswith(b"%d" % received_ns), "the number of its line"
             assert place.offset_bytes == offsets[place.line - 1]
             number += 1

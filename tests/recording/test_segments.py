@@ -262,7 +262,7 @@ def test_a_batch_has_the_place_of_its_block_and_regressions_are_counted(tmp_path
     path = recording(tmp_path, parts)
     file = Segments(path)
     [segment] = segment_paths(path)
-    places = [file.place_of(0) for _ in file.batches()]
+    places = [file.place_of(b"") for _ in file.batches()]
     assert [(each.path, each.line, each.offset_bytes) for each in places] == [
         (str(segment), 0, 0),
         (str(segment), 0, len(parts[0])),

@@ -109,11 +109,11 @@ def find_line(
     """Return the place of the first matching line received between two times; None if none does."""
     try:
         for lines in recording.batches(from_ns):
-            for number, line in enumerate(lines, recording.stats.lines - len(lines)):
+            for line in lines:
                 if line[0] > to_ns:
                     return None
                 if is_it(line):
-                    return recording.place_of(number)
+                    return recording.place_of(line[1])
     except RecordingError:  # it has been removed since
         pass
     return None

@@ -45,13 +45,8 @@ class Capture:
         self.companions = tuple(companions)
         self._report = report
         self._files = [LineFile(each, report) for each in (*companions, path)]
-        self._lines = 0
-        """Lines up to the end of the last batch."""
-        self._taken = [0] * len(self._files)
-        """Lines of each file before the last batch."""
         self._index = 0
         """The file of the last batch."""
-        self._batch_lines = 0
 
     @property
     def requested(self) -> frozenset[str]:
@@ -61,18 +56,11 @@ class Capture:
     @property
     def stats(self) -> ReadStats:
         """What was read of all files together."""
-        total = total_stats(self._files)
-        total.lines = self._lines
-        return total
+        return total_stats(self._files)
 
-    def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch."""
-        ahead = number - self._lines + self._batch_lines
-        return self._files[self._index].place_of(self._taken[self._index] + ahead)
-
-    def place_of_message(self, raw: bytes) -> Place:
+    def place_of(self, raw: bytes) -> Place:
         """Return the place of a message of the last batch."""
-        return self._files[self._index].place_of_message(raw)
+        return self._files[self._index].place_of(raw)
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines received at `start_ns` or later, in order of receive time.
@@ -80,23 +68,18 @@ class Capture:
         A batch is empty only with `pauses`, once for each that is skipped.  A companion that cannot
         be read is reported and skipped.
         """
-        self._lines = self._batch_lines = 0
-        self._taken = [0] * len(self._files)
         *companions, connection = self._files
         views: list[Batched] = [
             *(_Companion(file, self._report) for file in companions),
             connection,
         ]
-        for index, lines in merge(views):
-            self._index, self._batch_lines = index, len(lines)
-            self._lines += len(lines)
+        for self._index, lines in merge(views):
             if lines[0][0] >= start_ns:
                 yield lines
             elif lines[-1][0] >= start_ns:
                 yield [line for line in lines if line[0] >= start_ns]
             elif pauses:
                 yield []
-            self._taken[index] += len(lines)
 
 
 class _Companion:

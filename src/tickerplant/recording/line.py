@@ -83,10 +83,7 @@ class RecordedFile(Protocol):
     def stats(self) -> ReadStats:
         """What was read since `batches` was last called."""
 
-    def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch."""
-
-    def place_of_message(self, raw: bytes) -> Place:
+    def place_of(self, raw: bytes) -> Place:
         """Return the place of a message of the last batch."""
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:

@@ -116,26 +116,11 @@ class LineFile:
         """Consecutive lines in another form, up to the last one read."""
         self._batch = b""
         """The text of the last batch."""
-        self._batch_lines = 0
 
-    def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch."""
-        texts = self._batch.removesuffix(b"\n").split(b"\n")
-        offset_bytes = self.stats.text_bytes - len(self._batch)
-        ahead = number - self.stats.lines + self._batch_lines
-        line_number = self._line_number - len(texts)
-        for text in texts:
-            line_number += 1
-            ahead -= self._is_line(text)
-            if ahead < 0:
-                break
-            offset_bytes += len(text) + 1
-        return Place(self.path, line_number, offset_bytes)
-
-    def place_of_message(self, raw: bytes) -> Place:
+    def place_of(self, raw: bytes) -> Place:
         """Return the place of a message of the last batch."""
         body = raw.partition(b" ")[2] if raw.startswith(b"http") else raw
-        line_start = self._batch.rfind(b"\n", 0, max(self._batch.find(body), 0)) + 1
+        line_start = self._batch.rfind(b"\n", 0, max(self._batch.find(b" " + body), 0)) + 1
         ahead = self._batch.count(b"\n", line_start) + (not self._batch.endswith(b"\n"))
         offset_bytes = self.stats.text_bytes - len(self._batch) + line_start
         return Place(self.path, self._line_number - ahead + 1, offset_bytes)
@@ -144,13 +129,6 @@ class LineFile:
         """Whether its lines have seconds and a colon, as those of cryptofeed."""
         next(self.batches(), None)
         return self._parse is _parse_colon
-
-    def _is_line(self, text: bytes) -> bool:
-        """Whether a line of text is in the form of the file."""
-        try:
-            return bool(self._parse and self._parse([text.rstrip(b"\r")]))
-        except ValueError:
-            return False
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines received at `start_ns` or later, in file order.
@@ -275,7 +253,7 @@ class LineFile:
         self._line_number += count
         self.stats.text_bytes += len(text)
         self.stats.lines += len(batch)
-        self._batch, self._batch_lines = text, len(batch)
+        self._batch = text
         return self._in_order(batch)
 
     def _read_singly(self, text: bytes, parse: _Parse) -> tuple[list[Line], int, bytes]:
@@ -312,7 +290,7 @@ class LineFile:
             return batch
         if batch[0][0] < self._latest_ns or any(map(lt, batch[1:], batch)):
             received, raws = zip(*batch, strict=True)
-            times = self._without_leaps(received)
+            times = self._without_leaps(received, raws)
             ordered = list(accumulate((self._latest_ns, *times), max))[1:]
             steps = list(map(sub, ordered, times))
             self.stats.regressions += len(steps) - steps.count(0)
@@ -321,7 +299,7 @@ class LineFile:
         self._latest_ns = batch[-1][0]
         return batch
 
-    def _without_leaps(self, received: Sequence[int]) -> list[int]:
+    def _without_leaps(self, received: Sequence[int], raws: Sequence[bytes]) -> list[int]:
         """Return receive times with damaged ones, far ahead of the others, replaced."""
         times, latest_ns = list(received), self._latest_ns
         for number, time_ns in enumerate(received):
@@ -329,15 +307,14 @@ class LineFile:
             back = sum(time_ns - each > _FAR_NS for each in behind)
             if time_ns - latest_ns > _FAR_NS and back * 2 > len(behind):
                 times[number] = latest_ns or min(behind)
-                self._report_misdated(number, time_ns)
+                self._report_misdated(raws[number], time_ns)
             latest_ns = max(latest_ns, times[number])
         return times
 
-    def _report_misdated(self, number: int, time_ns: int) -> None:
-        """Report the first receive time that is not believed, of a line of the last batch."""
+    def _report_misdated(self, raw: bytes, time_ns: int) -> None:
         self.stats.misdated += 1
         if self.stats.misdated == 1:
-            place = self.place_of(self.stats.lines - self._batch_lines + number)
+            place = self.place_of(raw)
             reason = f"its receive time, {time_ns} ns, is hours ahead of the lines around it"
             self._report(Damage(self.path, place.line, place.offset_bytes, reason))
 

@@ -91,12 +91,7 @@ class Segments:
             self._report(Damage(error.path, error.line, error.offset_bytes, error.reason))
             return None
 
-    def place_of(self, number: int) -> Place:
-        """Return the place of the block of the last batch, for every line in it."""
-        del number
-        return self._place
-
-    def place_of_message(self, raw: bytes) -> Place:
+    def place_of(self, raw: bytes) -> Place:
         """Return the place of the block of the last batch, for every message in it."""
         del raw
         return self._place

@@ -28,7 +28,7 @@ class LineCursor:
     def next_ns(self) -> int | None:
         """The time of the next line; None at the end.
 
-        Reading the property may read the next batch.  Until then `place_of_message` of a recording
+        Reading the property may read the next batch.  Until then `place_of` of a recording
         finds the lines that were taken last.
         """
         if self._start == len(self._lines):

@@ -312,7 +312,7 @@ class Playback:
             if (recording.path, skipped.kind) not in self._reported:
                 self._reported.add((recording.path, skipped.kind))
                 number = next(n for n, line in enumerate(lines) if line is skipped.line)
-                place = recording.place_of_message(recorded[number][1])
+                place = recording.place_of(recorded[number][1])
                 self._warn(f"{place}: skipped {skipped.reason}", "")
         player.skipped.clear()
 

@@ -44,12 +44,12 @@ class WalkState(Struct):
     """Maximum number of gaps, outages and book breaks to list of each stream."""
     outages: OutageLog
     file_index: int = 0
-    line_number: int = 0
-    """Number of the line, in its file, that is being looked at closely."""
+    raw: bytes = b""
+    """The message that is being looked at closely."""
 
     def place(self) -> Place:
         """Return the place of the message that is being looked at closely."""
-        return self.files[self.file_index].place_of(self.line_number)
+        return self.files[self.file_index].place_of(self.raw)
 
 
 class StreamCheck:

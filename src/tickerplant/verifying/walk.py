@@ -102,8 +102,6 @@ class Walk:
         """By the index of a file, the symbol of snapshots that name none."""
         self._snapshots: dict[tuple[str, str], tuple[bytes, int]] = {}
         """The last snapshot and its time, by symbol and kind: for streams that begin after it."""
-        self._walked = [0] * len(files)
-        """Number of lines of each file that were walked."""
         self._folder = _folder(files[0])
         self._event_times = EventTimeCheck(self._state, self.found)
         self._segments: SegmentCheck | None = None
@@ -138,7 +136,7 @@ class Walk:
             else:
                 is_over = True
         except RecordingError as error:
-            if not any(self._walked):
+            if not self.found.first_ns:
                 raise
             self._damage_log.add(Damage(error.path, error.line, error.offset_bytes, error.reason))
         if self._segments is not None and is_over:
@@ -156,7 +154,7 @@ class Walk:
             return
         for lines in self._folder.batches():
             if self._segments is not None:
-                self._segments.turn_to(self._folder.place_of(0).path)
+                self._segments.turn_to(self._folder.place_of(b"").path)
             yield 0, lines
 
     def _open(self, folder: Segments) -> None:
@@ -188,34 +186,31 @@ class Walk:
             found.first_ns = first_ns
         found.last_ns = max(found.last_ns, last_ns)
         state.file_index = index
-        first_number = self._walked[index]
         earliest_ms, latest_ms = self._event_times.bounds_ms(first_ns, last_ns)
-        for number, (received_ns, raw) in enumerate(lines, first_number):
+        for received_ns, raw in lines:
             start = raw.find(b'"', NAME_AT) + NECK_BYTES
             route = routes.get(raw[:start])
             if route is None:
-                state.line_number = number
                 self._walk_slow(raw, received_ns)
                 continue
             decode, take, check = route
             try:
                 message = decode(raw[start:-1])
             except unreadable:
-                state.line_number = number
                 self._walk_slow(raw, received_ns)
                 continue
             event_ms = message.event_time_ms
             if not earliest_ms <= event_ms <= latest_ms and event_ms:
-                state.line_number = number
+                state.raw = raw
                 self._event_times.take(event_ms, received_ns)
                 earliest_ms, latest_ms = self._event_times.new_bounds_ms(first_ns, last_ns)
             if not take(message, received_ns):
-                state.line_number = number
+                state.raw = raw
                 check.take_slow(message, received_ns)
-        self._walked[index] = first_number + len(lines)
 
     def _walk_slow(self, raw: bytes, received_ns: int) -> None:
         """Walk a line of any form."""
+        self._state.raw = raw
         try:
             stream, payload, _, _ = self._decoders[self._state.file_index].decode(raw)
         except DecodeError as error:
