@@ -243,7 +243,6 @@ class Endpoint:
         clock: Clock,
         machine_clock: Clock | None = None,
         alarms: FaultClock | None = None,
-        backend: Backend | None = None,
         policy: Policy = EVERY,
         sent: SentJournal | None = None,
     ) -> None:
@@ -273,10 +272,8 @@ class Endpoint:
         """What goes wrong on demand; None if nothing can."""
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
-        self.backend: Backend = backend or LocalBackend(
-            queries, rate_limiter, limits, self.session_counters
-        )
-        """Decides about connections and answers WebSocket API requests; this process if missing."""
+        self.backend: Backend = LocalBackend(queries, rate_limiter, limits, self.session_counters)
+        """Decides about connections and answers WebSocket API requests; at an edge, its plant."""
         self.connections: dict[Connection, Opening] = {}
         """The open connections, each with what is known of its opening."""
         self.closed: deque[ClosedConnection] = deque(maxlen=MAX_CLOSED)

@@ -86,7 +86,6 @@ class Server(Ports):
         limits: Limits = LIMITS,
         faults: FaultBoard | None = None,
         forwarders: Mapping[str, Forwarder] | None = None,
-        readiness: Readiness | None = None,
         steering: Steering | None = None,
         coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
         clock: Clock = connection_clock_ms,
@@ -107,7 +106,6 @@ class Server(Ports):
             limits: The limits, and whether they are enforced.
             faults: What goes wrong on demand; a board without rules in connection time if missing.
             forwarders: Answer the requests that the markets cannot, by venue name.
-            readiness: The state of the source.
             steering: A source whose clock clients may read and set.
             coverage: Returns what the recordings cover that are played.
             clock: The machine's clock.
@@ -122,7 +120,7 @@ class Server(Ports):
         """
         self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
         """What goes wrong on demand."""
-        self.readiness = readiness or Readiness()
+        self.readiness = Readiness()
         self.complaints = complaints or Complaints()
         congestion = Congestion(
             limits, lambda: sum(each.subscriber_count for each in self.endpoints)

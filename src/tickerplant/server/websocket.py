@@ -114,11 +114,12 @@ class WebSocketConnection(asyncio.Protocol):
         """Its faults; None while none is on for it."""
         self.fault_number = 0
         """It is the n-th connection that is not exempt from faults; 0 if it is exempt."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
+        """Its port."""
         self._state = _State.CONNECTING
         self._reader = FrameReader(endpoint.limits.max_frame_bytes)
-        self._is_reading_paused = False
-        """Whether the rest of the input is read in the next turn."""
+        self.is_reading_paused = False
+        """Whether it wants nothing to be read for now: the rest of its input is read in the next turn."""
         self._pending: list[bytes] = []
         self.reply_count = self.reply_bytes = 0
         """Replies to messages of its client so far, and their frames."""
@@ -142,16 +143,6 @@ class WebSocketConnection(asyncio.Protocol):
         self._abort_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
         self._usage: ClientUsage
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Its port."""
-        return self._endpoint
-
-    @property
-    def is_reading_paused(self) -> bool:
-        """Whether it wants nothing to be read for now."""
-        return self._is_reading_paused
 
     @property
     def unsent_bytes(self) -> int:
@@ -219,7 +210,7 @@ class WebSocketConnection(asyncio.Protocol):
         if not self.is_open:
             return
         if reason not in GIVEN_UP:
-            self._endpoint.hub.drain(self)
+            self.endpoint.hub.drain(self)
         self._leave(reason.name)
         self._state = _State.CLOSING
         self._pending.append(frames.close_frame(reason.code, reason.reason))
@@ -243,7 +234,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Count its client as one that will come back, once."""
         if not self._is_cut_off:
             self._is_cut_off = True
-            self._endpoint.congestion.cut_off(self._counted_names)
+            self.endpoint.congestion.cut_off(self._counted_names)
 
     def abort(self) -> None:
         """Close the connection at once; unsent data is lost."""
@@ -251,7 +242,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def abandon(self, error: Exception) -> None:
         """Count and log an error of this connection, and cut it: no other is concerned."""
-        self._endpoint.complaints.add(
+        self.endpoint.complaints.add(
             f"connection: {type(error).__name__}",
             f"{self.identity} ! lost: {error}",
             exc_info=None if isinstance(error, OSError) else error,  # the socket's, or our own
@@ -265,11 +256,11 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take over the transport; `begin` follows."""
         self.transport = transport
-        transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
+        transport.set_write_buffer_limits(self.endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
     def begin(self, request: UpgradeRequest) -> None:
         """Answer the upgrade request; what follows it comes through `data_received`."""
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         now_ms = endpoint.clock()
         upgrade = read_upgrade(request, endpoint)
         if isinstance(upgrade, Answer):
@@ -300,7 +291,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._reader.feed(data)
         if self._session is None:
             self._set_reading(is_paused=True)  # until it is decided whether the client may connect
-        elif not self._is_reading_paused:
+        elif not self.is_reading_paused:
             self._read()
 
     def eof_received(self) -> None:
@@ -312,22 +303,22 @@ class WebSocketConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Count as congested, or let messages wait if the client does not want every one."""
         if self.policy == EVERY:
-            self._endpoint.congestion.pause(self)
+            self.endpoint.congestion.pause(self)
         else:
-            self._endpoint.hub.hold(self)
+            self.endpoint.hub.hold(self)
 
     def resume_writing(self) -> None:
         """Count as not congested, or send what waited."""
         if self.policy == EVERY:
-            self._endpoint.congestion.resume(self)
+            self.endpoint.congestion.resume(self)
         elif self.faults is None or not self.faults.is_silent:
-            self._endpoint.hub.release(self)
+            self.endpoint.hub.release(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason says it
         """Leave the port, and count why the connection ended."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         was_reset = self.faults is not None and self.faults.is_lost
         if self.faults is not None:
             self.faults.forget()
@@ -349,7 +340,7 @@ class WebSocketConnection(asyncio.Protocol):
         self, request: UpgradeRequest, upgrade: Upgrade, admission: Admission
     ) -> Answer:
         """Return the answer to a valid upgrade request; a fault may refuse what would be granted."""
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         answer = answer_handshake(upgrade, endpoint, admission)
         if answer.target is not None and endpoint.faults is not None and self.fault_number:
             status = admission.refused_status
@@ -362,7 +353,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
-        endpoint, address = self._endpoint, self._charged_to
+        endpoint, address = self.endpoint, self._charged_to
         self._usage = endpoint.rate_limiter.connection_opened(address)
         if isinstance(target, StreamTarget):
             self._session = StreamSession(
@@ -388,8 +379,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Answer a valid upgrade request, about which `admission` was decided."""
         if self._state is not _State.CONNECTING:
             return  # the client is gone
-        now_ms = self._endpoint.clock()
-        faults = self._endpoint.faults
+        now_ms = self.endpoint.clock()
+        faults = self.endpoint.faults
         if is_counted and faults is not None:
             number = admission.fault_number
             self.fault_number = faults.next_number() if number is None else number
@@ -399,13 +390,13 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self.transport.write(answer.response)
         self._open(request, answer.target, admission, now_ms)
-        if self._is_reading_paused:
+        if self.is_reading_paused:
             self._read()
 
     def _open(
         self, request: UpgradeRequest, target: Target, admission: Admission, now_ms: int
     ) -> None:
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         session = self._start_session(target, admission, now_ms)
         endpoint.arrived(self, request.target, request.values(b"user-agent"))
         if endpoint.complaints.has_room("open"):
@@ -432,7 +423,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.policy = delivery.policy
         if delivery.is_plain:
             return
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         endpoint.hub.set_delivery(
             self, delivery, max_backlog_bytes=endpoint.limits.max_backlog_bytes
         )
@@ -446,8 +437,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Send, count and log an answer that refuses the handshake."""
         self.transport.write(answer.response)
         status = answer.status
-        self._endpoint.counters.refused[status] += 1
-        self._endpoint.complaints.add(
+        self.endpoint.counters.refused[status] += 1
+        self.endpoint.complaints.add(
             f"handshake {status}",
             f"{self.identity} ! handshake refused: {answer.why}",
             path=loggable(request.target),
@@ -489,8 +480,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _set_reading(self, *, is_paused: bool) -> None:
         """Read from the socket, or not as long as input is left over."""
-        if is_paused is not self._is_reading_paused:
-            self._is_reading_paused = is_paused
+        if is_paused is not self.is_reading_paused:
+            self.is_reading_paused = is_paused
             (self.transport.pause_reading if is_paused else self.transport.resume_reading)()
 
     def _read_rest(self) -> None:
@@ -505,7 +496,7 @@ class WebSocketConnection(asyncio.Protocol):
             if received.opcode == frames.CLOSE:
                 self._finish()
             return
-        now_ms = self._endpoint.clock()
+        now_ms = self.endpoint.clock()
         match received.opcode:
             case frames.TEXT:
                 if self.faults is not None:
@@ -531,7 +522,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _await_end_of_message(self) -> None:
         """Start the time limit of an incomplete message."""
         if self._message_deadline_ms == NEVER_MS:
-            endpoint = self._endpoint
+            endpoint = self.endpoint
             timeout_ms = endpoint.limits.message_timeout_ms
             self._message_deadline_ms = endpoint.machine_clock() + timeout_ms
 
@@ -548,7 +539,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._send_pending()
 
     def _carry_out(self, actions: Iterable[Action], message: bytes) -> None:
-        hub = self._endpoint.hub
+        hub = self.endpoint.hub
         for action in actions:
             if not self.is_open:
                 break
@@ -566,7 +557,7 @@ class WebSocketConnection(asyncio.Protocol):
                 case Ping(payload=payload):
                     self._pending.append(frames.control_frame(frames.PING, payload))
                 case Close(reason=reason):
-                    self._endpoint.complaints.add(
+                    self.endpoint.complaints.add(
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
                     )
                     self.close(reason)
@@ -575,8 +566,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _let_faults_follow(self) -> None:
         """Let faults that are aimed at streams be on for its new subscriptions."""
-        if self._endpoint.faults is not None and self.fault_number:
-            self._endpoint.faults.changed(self)
+        if self.endpoint.faults is not None and self.fault_number:
+            self.endpoint.faults.changed(self)
 
     def _count_names(self, number: int) -> bool:
         """Let the port count the subscriptions of this connection; return whether they changed."""
@@ -584,10 +575,10 @@ class WebSocketConnection(asyncio.Protocol):
         if number == counted:
             return False
         self._counted_names = number
-        self._endpoint.subscription_count += number - counted
+        self.endpoint.subscription_count += number - counted
         if number > counted:
-            self._endpoint.congestion.subscribed(number - counted)
-        self._endpoint.subscriber_count += bool(number) - bool(counted)
+            self.endpoint.congestion.subscribed(number - counted)
+        self.endpoint.subscriber_count += bool(number) - bool(counted)
         return True
 
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
@@ -598,9 +589,9 @@ class WebSocketConnection(asyncio.Protocol):
         if code is not None:
             # The message itself is not logged: it may contain keys, even if sent to the wrong address.
             shown = f"a message of {sized(message)}" if message else "an earlier request"
-            self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
+            self.endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
             if code == BAD_KEY:
-                self._endpoint.complaints.add(NO_ORDERS, f"{self.identity} ! {NO_ORDERS_TEXT}")
+                self.endpoint.complaints.add(NO_ORDERS, f"{self.identity} ! {NO_ORDERS_TEXT}")
 
     @contained
     def _reply(self, actions: Iterable[Action]) -> None:
@@ -611,9 +602,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Subscribe to `names`; those that stay silent are logged, not refused."""
-        silent = self._endpoint.hub.subscribe(self, names, self._route)
+        silent = self.endpoint.hub.subscribe(self, names, self._route)
         if silent:
-            self._endpoint.silent_subscriptions.add(self.identity, silent)
+            self.endpoint.silent_subscriptions.add(self.identity, silent)
 
     def _send_pending(self) -> None:
         """Write the pending frames of the session."""
@@ -622,7 +613,7 @@ class WebSocketConnection(asyncio.Protocol):
         data = b"".join(self._pending)
         self._pending.clear()
         self.transport.write(data)
-        if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
+        if self.unsent_bytes > self.endpoint.limits.max_unsent_bytes:
             self.close(SLOW_CONSUMER)  # it requests more than it reads
 
     # The end.
@@ -633,7 +624,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._finish()
             return
         reason = bad.reason
-        self._endpoint.complaints.add(f"close {reason.name}", f"{self.identity} ! {bad.text}")
+        self.endpoint.complaints.add(f"close {reason.name}", f"{self.identity} ! {bad.text}")
         self._leave(reason.name)
         self._finish(frames.close_frame(reason.code, bad.text))
 
@@ -658,16 +649,16 @@ class WebSocketConnection(asyncio.Protocol):
         self._ending = ending
         if ending not in OWN_ENDINGS:
             self.cut_off()
-        self._followers = self._endpoint.counters.opened
+        self._followers = self.endpoint.counters.opened
         self.write = _discard
         if self._session is not None:
-            self._endpoint.hub.remove(self)
+            self.endpoint.hub.remove(self)
             if not isinstance(self._session, StreamSession):
                 self._session.cancel()
 
     def _abort_later(self) -> None:
         """Abort the connection after the grace period."""
         if self._abort_timer is None:
-            grace_s = self._endpoint.limits.close_grace_ms / 1_000
+            grace_s = self.endpoint.limits.close_grace_ms / 1_000
             loop = asyncio.get_running_loop()
             self._abort_timer = loop.call_later(grace_s, self.transport.abort)

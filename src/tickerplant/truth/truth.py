@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tickerplant.truth.journal import MAX_BOOK_BYTES, Journal
-from tickerplant.truth.sent import MAX_SENT_BYTES, SentJournal
+from tickerplant.truth.journal import Journal
+from tickerplant.truth.sent import SentJournal
 
 
 class Truth:
     """What happened in the markets, and what was written to the clients."""
 
-    def __init__(
-        self, *, max_book_bytes: int = MAX_BOOK_BYTES, max_sent_bytes: int = MAX_SENT_BYTES
-    ) -> None:
-        self.market = Journal(max_book_bytes)
+    def __init__(self) -> None:
+        self.market = Journal()
         """Is the witness of a plant."""
-        self.sent = SentJournal(max_sent_bytes)
+        self.sent = SentJournal()
 
     @property
     def kept_bytes(self) -> Mapping[str, int]:
