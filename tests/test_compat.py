@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -45,13 +44,6 @@ def test_a_recipe_has_keys_that_mean_nothing_and_gets_the_addresses_of_a_server(
     assert '"none"' in recipe.text, "it shows how an order ends, and that needs keys"
     if recipe.language == "python":
         compile(recipe.text, recipe.name, "exec")
-
-
-def test_no_other_page_shows_how_to_replace_a_part_of_the_addresses() -> None:
-    parts = re.compile(r"FSTREAM_URL|FUTURES_URL|urls\[|fapiPublic|base_url_ws=")
-    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
-    others = [page for page in pages if page != PAGE and page.name != "compatibility.md"]
-    assert not [page.name for page in others if parts.search(page.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.slow("programs are run")

@@ -12,7 +12,6 @@ from archived import START_NS, TRADE, golden_lines, line_of, recording
 from blocks import line_file
 from hypothesis import example, given
 from hypothesis import strategies as st
-from programs import ended
 
 import tickerplant
 from tickerplant.archive.number_arrays import are_numbers
@@ -108,25 +107,6 @@ def test_a_batch_of_which_nothing_fits_is_empty(tmp_path: Path) -> None:
     for table in ("trades", "depth_updates"):
         assert opened.arrow(table).num_rows == 0
         assert opened.unreadable == 3
-
-
-@pytest.mark.sockets
-@pytest.mark.slow("a process that may end by a defect")
-@pytest.mark.parametrize("how", ["decimal", "float"])
-def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
-    """In a process of its own, because the defect was a segmentation fault."""
-    texts = [text for text in NO_NUMBERS if len(text) < 100]
-    trades = [
-        line_of("a@trade", TRADE | {"t": at, "p": text}, START_NS + at)
-        for at, text in enumerate([*texts, "1"])
-    ]
-    path = line_file(tmp_path / "tape", trades)
-    options = ("--numbers", how, "--out", str(tmp_path / "out"))
-    done = ended("-m", "tickerplant", "export", path, *options)
-    assert done.returncode == 1, done.stderr
-    assert f"messages left out: {len(texts)}; {path}, line 1, byte 0, " in done.stderr
-    assert "price is '1e-999999999', expected a plain decimal" in done.stderr
-    assert "rows: trades 1, in 1 file" in done.stderr
 
 
 @given(st.text("0123456789.-+eE_ \u0661", max_size=50))

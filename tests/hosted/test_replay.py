@@ -7,8 +7,6 @@ import gc
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import pytest
 from loopback import looped_on_sockets, until
 from one_loop import in_one_loop, tape
 from programs import PATIENCE_S
-from test_nursery import is_running
+from test_nursery import is_running, program
 
 import tickerplant
 from tickerplant import (
@@ -316,16 +314,14 @@ def test_the_pipes_of_a_server_are_closed_with_the_loop_that_reads_them() -> Non
 
 @pytest.mark.slow("a program is interrupted")
 def test_ctrl_c_shows_nothing_but_the_interruption() -> None:
-    program = (
+    text = (
         "import tickerplant.blocking\n"
         f"market = tickerplant.blocking.replay({tape()!r}, paused=True)\n"
         "trades = market.stream('btcusdt@trade')\n"
         "print('reading', flush=True)\n"
         "for _ in trades: pass\n"
     )
-    with subprocess.Popen(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as parent:
+    with program(text) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
         parent.send_signal(signal.SIGINT)

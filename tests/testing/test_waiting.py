@@ -29,8 +29,3 @@ def test_a_blocking_call_is_no_problem_in_a_thread_beside_a_loop() -> None:
 def test_waiting_ends_when_the_condition_is_true() -> None:
     answers = iter([False, False, False, True])
     assert len(list(until(lambda: next(answers), 60, str))) == 3
-
-
-def test_waiting_says_why_it_gave_up() -> None:
-    with pytest.raises(TimeoutError, match="no book"):
-        list(until(lambda: False, 0, lambda: "no book"))
