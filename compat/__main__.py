@@ -6,19 +6,19 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from tempfile import TemporaryFile
 
 import click
 
 from compat import recipes
-from compat.environment import ENVIRONMENTS, ROOT, lock, python_of
+from compat.environment import ENVIRONMENTS, ROOT, lock, problem_of, python_of
 from compat.libraries import PROFILES, PROGRAMS, Program
 from compat.market import simulated
-from compat.matrix import Row, page
+from compat.matrix import page
 from compat.network import Network, environment_of
 from compat.trial import Outcome, Result, Server
 
@@ -53,28 +53,28 @@ def main(
         if locking:
             return
         NETWORK.isolate()
-        rows = [
-            row
+        results = [
+            result
             for profile in profiles or PROFILES
-            for row in _tried(programs, profile, recipes_only=recipes_only)
+            for result in _tried(programs, profile, recipes_only=recipes_only)
         ]
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         raise click.ClickException(str(error)) from None
     if not (names or profiles or recipes_only):
         date = datetime.now(UTC).date().isoformat()
-        PAGE.write_text(page(rows, date, platform.python_version()), encoding="utf-8")
+        PAGE.write_text(page(results, date, platform.python_version()), encoding="utf-8")
         click.echo(f"Written: {PAGE.relative_to(ROOT)}")
-    failed = sum(row.result.outcome is Outcome.FAILED for row in rows)
-    click.echo(f"{len(rows) - failed} passed, {failed} failed")
+    failed = sum(result.outcome is Outcome.FAILED for result in results)
+    click.echo(f"{len(results) - failed} passed, {failed} failed")
     raise SystemExit(1 if failed else 0)
 
 
-def _tried(programs: list[Program], profile: str, *, recipes_only: bool) -> list[Row]:
+def _tried(programs: list[Program], profile: str, *, recipes_only: bool) -> list[Result]:
     """Run programs against a market of a profile; return what they found."""
 
     def found_by(program: Program) -> list[Result]:
         server = servers[program.market]
-        found = [] if recipes_only else list(_results(program, server))
+        found = [] if recipes_only else _results(program, server)
         shown = list(recipes.tried(program, server))
         _show(program, f"{profile}, recipes", shown)
         return found + shown
@@ -86,52 +86,33 @@ def _tried(programs: list[Program], profile: str, *, recipes_only: bool) -> list
             )
             for kind in dict.fromkeys(program.market for program in programs)
         }
-        rows = [
-            Row(profile, result) for results in pool.map(found_by, programs) for result in results
-        ]
-    if number := NETWORK.left():
-        asked = f"; names asked: {', '.join(sorted(NETWORK.asked))}" if NETWORK.asked else ""
-        rows.append(_failure(profile, f"{number} packets for other machines{asked}"))
-    elif NETWORK.asked:
-        rows.append(_failure(profile, f"names asked: {', '.join(sorted(NETWORK.asked))}"))
+        results = [result for found in pool.map(found_by, programs) for result in found]
+    names, packets = ", ".join(sorted(NETWORK.asked)) or "none", NETWORK.left()
+    if packets or NETWORK.asked:
+        reason = f"{packets} packets for other machines; names asked: {names}"
+        click.echo(f"tried to leave this machine: {reason}")
+        results += [Result("any", "", "", "network", "loopback only", Outcome.FAILED, reason)]
     NETWORK.asked.clear()
-    return rows
+    return results
 
 
-def _failure(profile: str, reason: str) -> Row:
-    """Return the row of what tried to leave this machine."""
-    click.echo(f"tried to leave this machine: {reason}")
-    return Row(profile, Result("any", "", "", "network", "loopback only", Outcome.FAILED, reason))
-
-
-def _results(program: Program, server: Server) -> Iterator[Result]:
-    """Run one program; yield its results, and one more if it did not end well."""
+def _results(program: Program, server: Server) -> list[Result]:
+    """Run one program; return its results, and one more if it did not end well."""
     log = ENVIRONMENTS / f"{program.name}-{server.profile}.log"
-    command = [str(python_of(program.name)), "-m", f"compat.programs.{program.name}"]
+    module = f"compat.programs.{program.name}"
+    command = [str(python_of(program.name)), "-m", module, json.dumps(asdict(server))]
+    environment = environment_of(ROOT, ROOT / "src")
     start_s = time.monotonic()
-    with log.open("w", encoding="utf-8") as errors:
-        try:
-            done = subprocess.run(  # noqa: S603  # our own words
-                [*command, json.dumps(asdict(server))],
-                cwd=ROOT, env=environment_of(ROOT, ROOT / "src"), stdout=subprocess.PIPE, stderr=errors,
-                text=True, timeout=PROGRAM_TIMEOUT_S, check=False,
-            )  # fmt: skip
-            text, end = done.stdout, "" if done.returncode == 0 else f"exit {done.returncode}"
-        except subprocess.TimeoutExpired as expired:
-            text, end = (expired.stdout or b"").decode(), f"not over after {PROGRAM_TIMEOUT_S:g} s"
-    lasted_s = time.monotonic() - start_s
-    results = [_read(line) for line in text.splitlines()]
+    with TemporaryFile("w+", encoding="utf-8") as out:
+        end = problem_of(command, PROGRAM_TIMEOUT_S, log, cwd=ROOT, env=environment, stdout=out)
+        out.seek(0)
+        found = [json.loads(line) for line in out]
+    results = [Result(**fields | {"outcome": Outcome(fields["outcome"])}) for fields in found]
     if end:
-        reason = f"{end}; see {log.relative_to(ROOT)}"
         library = program.libraries[0]
-        results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, reason))
-    _show(program, f"{server.profile}, {lasted_s:.0f} s", results)
-    yield from results
-
-
-def _read(line: str) -> Result:
-    fields = json.loads(line)
-    return Result(**fields | {"outcome": Outcome(fields["outcome"])})
+        results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, end))
+    _show(program, f"{server.profile}, {time.monotonic() - start_s:.0f} s", results)
+    return results
 
 
 def _show(program: Program, what: str, results: list[Result]) -> None:

@@ -5,52 +5,34 @@ From the market-stream pages of both venues; the names are those of the document
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from compat.trial import STREAM, USDM, Contracts, Report
+from compat.trial import STREAM, USDM, Contracts, Trial, until
 
 INTERVALS = [
-    "1m",
-    "3m",
-    "5m",
-    "15m",
-    "30m",
-    "1h",
-    "2h",
-    "4h",
-    "6h",
-    "8h",
-    "12h",
-    "1d",
-    "3d",
-    "1w",
-    "1M",
+    *(f"{minutes}m" for minutes in (1, 3, 5, 15, 30)),
+    *(f"{hours}h" for hours in (1, 2, 4, 6, 8, 12)),
+    *["1d", "3d", "1w", "1M"],
 ]
 
 EVENTS = {
-    "aggTrade": "aggTrade",
-    "trade": "trade",
     "markPrice": "markPriceUpdate",
     "indexPrice": "indexPriceUpdate",
-    "kline": "kline",
     "continuousKline": "continuous_kline",
     "indexPriceKline": "indexPrice_kline",
     "markPriceKline": "markPrice_kline",
     "miniTicker": "24hrMiniTicker",
     "ticker": "24hrTicker",
-    "bookTicker": "bookTicker",
-    "forceOrder": "forceOrder",
     "depth": "depthUpdate",
     "rpiDepth": "depthUpdate",
-    "compositeIndex": "compositeIndex",
-    "contractInfo": "contractInfo",
     "assetIndex": "assetIndexUpdate",
 }
-"""The `e` of the messages by the channel in the name."""
+"""The `e` of the messages by the channel in the name, where it is another word."""
 
 SESSIONS = {
     f"{kind}Update" for kind in ("Equity", "Commodity", "KR_Equity", "HK_Equity", "CN_Equity")
@@ -81,15 +63,19 @@ def group_of(stream: str) -> str:
     return "<symbol>@forceOrder" if stream.endswith("@forceOrder") else stream
 
 
+def events_of(stream: str) -> set[str]:
+    """Return the `e` that messages of a stream may have."""
+    channel = channel_of(stream)
+    return SESSIONS if channel == "tradingSession" else {EVENTS.get(channel, channel)}
+
+
 def complaint(stream: str, payload: Any) -> str:
     """Return what is wrong with the payload of a stream; empty if nothing is."""
     rows = payload if isinstance(payload, list) else [payload]
     if not rows:
         return "an empty list"
-    channel = channel_of(stream)
-    expected = SESSIONS if channel == "tradingSession" else {EVENTS.get(channel)}
     events = {row.get("e") if isinstance(row, dict) else None for row in rows}
-    if events <= expected:
+    if events <= events_of(stream):
         return ""
     return f"e is {sorted(map(str, events))}: {json.dumps(rows[0])[:200]}"
 
@@ -120,12 +106,23 @@ def names(venue: str, contracts: Contracts) -> list[str]:
     return streams
 
 
+def variants(function: Any, choices: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of a function: each combination of the choices for its parameters."""
+    given = [name for name in inspect.signature(function).parameters if name in choices]
+    for values in product(*(choices[name] for name in given)):
+        yield dict(zip(given, values, strict=True))
+
+
 class ReceivedStreams:
     """The first message of each stream, or group of streams; thread-safe."""
 
-    def __init__(self, streams: Iterable[str]) -> None:
-        self.groups = list(dict.fromkeys(map(group_of, streams)))
+    def __init__(self, streams: Iterable[str] = ()) -> None:
+        self.groups = dict.fromkeys(map(group_of, streams))
         self.first: dict[str, tuple[str, Any]] = {}
+
+    def expect(self, stream: str) -> None:
+        """Expect a message of one more stream."""
+        self.groups[group_of(stream)] = None
 
     def take(self, message: Any) -> None:
         """Keep the message if it is the first of its stream."""
@@ -135,13 +132,11 @@ class ReceivedStreams:
 
     def complete(self) -> bool:
         """Return whether every stream has delivered a message."""
-        return self.first.keys() >= set(self.groups)
+        return self.first.keys() >= self.groups.keys()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until every stream has delivered a message, or for as long as the timeout allows."""
-        end = time.monotonic() + timeout_s
-        while not self.complete() and time.monotonic() < end:
-            time.sleep(0.1)
+        until(self.complete, timeout_s)
 
     def problem(self, group: str) -> str:
         """Return what is wrong with a stream; empty if nothing is."""
@@ -149,7 +144,7 @@ class ReceivedStreams:
             return "nothing arrived"
         return complaint(*self.first[group])
 
-    def report(self, report: Report, library: str, venue: str) -> None:
-        """Report every stream, or group of streams."""
+    def report(self, trial: Trial, venue: str, name: str = "{}") -> None:
+        """Report every stream, or group of streams, by a name that may contain it."""
         for group in self.groups:
-            report.add(library, venue, STREAM, group, self.problem(group))
+            trial.add(venue, STREAM, name.format(group), self.problem(group))

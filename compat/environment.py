@@ -13,6 +13,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venv-compat"
@@ -36,11 +37,6 @@ def python_of(program: str) -> Path:
             _npm(folder, packages, "ci")
         installed.write_text(wanted)
     return folder / "bin" / "python"
-
-
-def node_of(program: str) -> Path:
-    """Return the node of a program's environment."""
-    return python_of(program).with_name("node")
 
 
 def version_of(program: str, library: str) -> str:
@@ -95,6 +91,18 @@ def lock(program: str) -> None:
             folder, packages, "install", "--package-lock-only", "--omit-lockfile-registry-resolved"
         )
         shutil.copy(folder / "package-lock.json", REQUIREMENTS / program)
+
+
+def problem_of(command: list[str], timeout_s: float, log: Path, **options: Any) -> str:
+    """Run a command whose output goes to a log; return how it ended, empty if well."""
+    with log.open("w", encoding="utf-8") as out:
+        streams = {"stdout": out, "stderr": out} | options
+        try:
+            code = subprocess.run(command, timeout=timeout_s, check=False, **streams).returncode  # noqa: S603  # our own words
+            end = f"exit {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            end = f"not over after {timeout_s:g} s"
+    return end and f"{end}; see {os.path.relpath(log, ROOT)}"
 
 
 def _run(*command: str | Path, **environment: str) -> None:

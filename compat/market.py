@@ -29,12 +29,8 @@ class Kind(Enum):
 
 
 FAST, LIVE, SECURE = Kind
-CONTRACTS = {
-    (USDM.name, "PERPETUAL", "COIN"): "BTC",
-    (USDM.name, "CURRENT_QUARTER", "COIN"): "BTC",
-    (USDM.name, "NEXT_QUARTER", "COIN"): "BTC",
-}
-"""The base assets of contracts of the kinds there are many of; few, so that a core bears the speed."""
+MANY = {"PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER"}
+"""The kinds of contracts on coins that USDⓈ-M has many of; few are listed, so that a core bears the speed."""
 PATIENCE_S = 180.0
 """How long a program waits for the rarest stream, `!contractInfo`."""
 LIQUIDATIONS = "\n".join(
@@ -64,21 +60,18 @@ def simulated(profile: str, kind: Kind, log: Path) -> Iterator[Server]:
     Raises:
         RuntimeError: the market does not start.
     """
-    options = ["--profile", profile, *kind.value, "--symbols", ",".join(_symbols())]
     scenario = log.with_suffix(".toml")
     scenario.write_text(LIQUIDATIONS, encoding="utf-8")
-    options += ["--scenario", str(scenario)]
-    command = [sys.executable, "-m", "tickerplant", "simulate", *PORTS, *LIMITS, *options]
+    command = [sys.executable, "-m", "tickerplant", "simulate", *PORTS, *LIMITS, *kind.value]
+    symbols = ",".join(_symbols())
+    command += ["--profile", profile, "--symbols", symbols, "--scenario", str(scenario)]
     cache = log.parent / "cache"
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
     certificate = str(cache / "tickerplant" / "tls" / "ca.pem") if kind is SECURE else ""
     with (
         log.open("w", encoding="utf-8") as errors,
         subprocess.Popen(  # noqa: S603  # our own words
-            command,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         ) as process,
     ):
         try:
@@ -92,12 +85,11 @@ def _symbols() -> list[str]:
     """Return contracts of every kind, but few of the kinds there are many of."""
     now_ms = time.time_ns() // 1_000_000
     return [
-        traded.symbol
-        for traded in instruments(now_ms)
-        if CONTRACTS.get(
-            (traded.venue.name, traded.contract_type, traded.underlying_type), traded.base_asset
-        )
-        == traded.base_asset
+        each.symbol
+        for each in instruments(now_ms)
+        if each.base_asset == "BTC"
+        or (each.venue, each.underlying_type) != (USDM, "COIN")
+        or each.contract_type not in MANY
     ]
 
 

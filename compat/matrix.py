@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from compat.trial import Outcome, Result
 
@@ -22,17 +21,9 @@ How to run this, and how to add a library: [Test public clients](../contributing
 KINDS = ("stream", "REST", "WS API", "recipe")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A result and the profile the market had."""
-
-    profile: str
-    result: Result
-
-
-def page(rows: Sequence[Row], date: str, python: str) -> str:
+def page(rows: Sequence[Result], date: str, python: str) -> str:
     """Return the whole page."""
-    of = {outcome: [row for row in rows if row.result.outcome is outcome] for outcome in Outcome}
+    of = {outcome: [row for row in rows if row.outcome is outcome] for outcome in Outcome}
     parts = [HEAD, f"Run on {date} with Python {python}; counts are of all profiles.\n"]
     parts += [_summary(of[Outcome.OK]), "## Failures\n"]
     parts += _listed(of[Outcome.FAILED]) or ["None.\n"]
@@ -40,16 +31,16 @@ def page(rows: Sequence[Row], date: str, python: str) -> str:
     parts += ["The server follows the exchange, and the library expects something else.\n"]
     parts += _listed(of[Outcome.DIFFERS])
     parts += ["## Not tried\n", "What a library does not have, or cannot name.\n"]
-    parts += _listed(of[Outcome.NOT_OFFERED] + of[Outcome.ELSEWHERE])
+    parts += _listed(of[Outcome.NOT_OFFERED])
     return "\n".join(parts)
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _summary(rows: Sequence[Result]) -> str:
     """Return a row for each library: how many of each kind work."""
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for row in rows:
-        of_library = counts.setdefault((row.result.library, row.result.version), {})
-        of_library[row.result.kind] = of_library.get(row.result.kind, 0) + 1
+        of_library = counts.setdefault((row.library, row.version), {})
+        of_library[row.kind] = of_library.get(row.kind, 0) + 1
     lines = ["| library | version | streams | REST | WS API | recipes |"]
     lines += ["| --- | --- | --: | --: | --: | --: |"]
     for key, counted in sorted(counts.items()):
@@ -57,12 +48,12 @@ def _summary(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _listed(rows: Sequence[Row]) -> list[str]:
+def _listed(rows: Sequence[Result]) -> list[str]:
     """Return a table of results; those of one reason are one row."""
     merged: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        name = f"`{row.result.name}`"
-        merged.setdefault((row.result.library, row.result.reason), {})[name] = None
+        name = f"`{row.name}`"
+        merged.setdefault((row.library, row.reason), {})[name] = None
     if not merged:
         return []
     lines = ["| library | what | why |", "| --- | --- | --- |"]

@@ -55,7 +55,7 @@ class Network:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-        _raise_loopback()
+        _configure(_SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
         self._serve_names()
 
     def left(self) -> int:
@@ -90,10 +90,6 @@ def _question(packet: bytes) -> tuple[str, int]:
         labels.append(packet[at + 1 : at + 1 + packet[at]].decode("latin-1"))
         at += 1 + packet[at]
     return ".".join(labels), at + 5
-
-
-def _raise_loopback() -> None:
-    _configure(_SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
 
 
 def _add_address(interface: str, address: str) -> None:

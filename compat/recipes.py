@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compat.environment import ENVIRONMENTS, ROOT, node_of, python_of, version_of
+from compat.environment import ENVIRONMENTS, ROOT, problem_of, python_of, version_of
 from compat.network import environment_of
 from compat.trial import COINM, USDM, Outcome, Result, Server
 
@@ -28,6 +27,7 @@ REFUSED = "API-key format invalid"
 TIMEOUT_S = 120.0
 ADDRESSES = {USDM: "127.0.0.1:9001", COINM: "127.0.0.1:9002"}
 """The addresses in the page, which stand for those of the server."""
+RUNNERS = {"python": "python", "javascript": "node"}
 _PART = re.compile(
     r"^#+ (?P<title>[^\n]+)$|^```(?P<language>python|javascript) needs=(?P<library>\S+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -74,10 +74,10 @@ def tried(program: Program, server: Server) -> Iterator[Result]:
         version = version_of(program.name, library)
         found = [each for each in mine if each.library == library]
         for recipe in found:
-            interpreter = {"python": python_of, "javascript": node_of}[recipe.language]
             name = re.sub(r"\W+", "-", f"recipe {recipe.name} {server.profile}".lower())
             log = ENVIRONMENTS / f"{name}.log"
-            reason = problem(recipe, server, interpreter(program.name), folder, log)
+            runner = python_of(program.name).with_name(RUNNERS[recipe.language])
+            reason = problem(recipe, server, runner, folder, log)
             outcome = Outcome.FAILED if reason else Outcome.OK
             yield Result(library, version, recipe.venues, KIND, recipe.name, outcome, reason)
         if not found:
@@ -86,34 +86,15 @@ def tried(program: Program, server: Server) -> Iterator[Result]:
 
 
 def problem(recipe: Recipe, server: Server, interpreter: Path, folder: Path, log: Path) -> str:
-    """Run a recipe; return what is wrong with it, empty if nothing is.
-
-    Args:
-        recipe: The program.
-        server: The server whose addresses it gets.
-        interpreter: What runs it.
-        folder: Where it runs, and node looks for its packages.
-        log: The file of its output.
-    """
+    """Run a recipe in a folder, with its output in a log; return what is wrong with it, if anything."""
     suffix = {"python": ".py", "javascript": ".mjs"}[recipe.language]
     script = folder / f"{log.stem}{suffix}"
     script.write_text(recipe.at(server), encoding="utf-8")
     trusted = {"SSL_CERT_FILE": server.certificate, "REQUESTS_CA_BUNDLE": server.certificate}
     environment = environment_of(ROOT / "src") | (trusted if server.certificate else {})
-    with log.open("w", encoding="utf-8") as out:
-        try:
-            code: int | None = subprocess.run(  # noqa: S603  # our own words
-                [str(interpreter), str(script)],
-                cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT,
-                timeout=TIMEOUT_S, check=False,
-            ).returncode  # fmt: skip
-        except subprocess.TimeoutExpired:
-            code = None
-    shown = f"see {os.path.relpath(log, ROOT)}"
-    if code != 0:
-        return (
-            f"not over after {TIMEOUT_S:g} s; {shown}" if code is None else f"exit {code}; {shown}"
-        )
+    command = [str(interpreter), str(script)]
+    if end := problem_of(command, TIMEOUT_S, log, cwd=folder, env=environment):
+        return end
     if REFUSED not in log.read_text(encoding="utf-8", errors="replace"):
-        return f"no order was refused with {REFUSED!r}; {shown}"
+        return f"no order was refused with {REFUSED!r}; see {os.path.relpath(log, ROOT)}"
     return ""

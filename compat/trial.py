@@ -5,10 +5,13 @@ A program receives the server as JSON in its first argument and prints one resul
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+import time
 import urllib.request
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -19,6 +22,8 @@ COINM = "coinm"
 STREAM = "stream"
 REST = "REST"
 WS_API = "WS API"
+Call = Callable[[], Awaitable[Any]]
+ANSWER_TIMEOUT_S = 60.0
 REASON_LENGTH = 400
 """Maximum length of a reason, in characters."""
 
@@ -30,7 +35,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     DIFFERS = "differs from the exchange"
     NOT_OFFERED = "not offered"
-    ELSEWHERE = "cannot be pointed here"
 
 
 @dataclass(frozen=True)
@@ -64,41 +68,86 @@ class Result:
     reason: str = ""
 
 
-class Report:
-    """The results of one program, printed as they are found.
+@dataclass(frozen=True)
+class Contracts:
+    """Examples of what is listed.
 
-    Output of the library itself is redirected to standard error.
+    `rows` are the contracts as exchangeInfo has them, `symbols` their names; `pairs` has one pair per contract type
+    that can be asked for by name, such as `{"CURRENT_QUARTER": "BTCUSDT"}`; `now_ms` is the market's time at the
+    question.
     """
 
-    def __init__(self) -> None:
-        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    perpetual: str
+    pair: str
+    composite: str
+    rows: list[dict[str, Any]]
+    symbols: tuple[str, ...]
+    pairs: dict[str, str]
+    now_ms: int
+
+
+class Trial:
+    """The trial of a library, or of one for each venue: the server, and the results, printed as they are found.
+
+    Results go to `out`; output of the library itself is redirected to standard error.
+    """
+
+    def __init__(self, library: str, of_coinm: str = "") -> None:
+        self.server = Server(**json.loads(sys.argv[1]))
+        self._libraries = {USDM: library, COINM: of_coinm or library}
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
 
     def add(
-        self,
-        library: str,
-        venue: str,
-        kind: str,
-        name: str,
-        reason: str = "",
-        outcome: Outcome | None = None,
-        *,
-        released: str = "",
+        self, venue: str, kind: str, name: str, reason: str = "", outcome: Outcome | None = None
     ) -> None:
-        """Print one result; without an outcome, a reason means that it failed.
-
-        `released` is the version of a library that is not a Python package.
-        """
+        """Print one result; without an outcome, a reason means that it failed."""
         outcome = outcome or (Outcome.FAILED if reason else Outcome.OK)
         reason = " ".join(reason.split())[:REASON_LENGTH]
-        released = released or version(library)
-        result = Result(library, released, venue, kind, name, outcome, reason)
-        print(json.dumps(asdict(result)), file=self._out, flush=True)
+        library = self._libraries[venue]
+        result = Result(library, version(library), venue, kind, name, outcome, reason)
+        print(json.dumps(asdict(result)), file=self.out, flush=True)
 
+    async def ask(
+        self, venue: str, kind: str, name: str, call: Call, *, may_be_empty: bool = False
+    ) -> None:
+        """Print the result of a call, which must bring something in time."""
+        wait_s = self.server.timeout_s if kind == STREAM else ANSWER_TIMEOUT_S
+        try:
+            answer = await asyncio.wait_for(call(), wait_s)
+        except TimeoutError:
+            problem = "nothing arrived"
+        except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
+            problem = error_text(error)
+        else:
+            is_good = isinstance(answer, dict | list | int) and (answer or may_be_empty)
+            problem = "" if is_good else f"an answer without content: {answer!r}"[:200]
+        self.add(venue, kind, name, problem)
 
-def read_server() -> Server:
-    """Return the server given on the command line."""
-    return Server(**json.loads(sys.argv[1]))
+    def contracts(self, venue: str) -> Contracts:
+        """Ask a venue what it lists.
+
+        Raises:
+            OSError: the venue does not answer.
+        """
+        path = "/fapi/v1/exchangeInfo" if venue == USDM else "/dapi/v1/exchangeInfo"
+        url = f"http://{self.server.address(venue)}{path}"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # an address of our own
+            info = json.load(answer)
+        rows: list[dict[str, Any]] = info["symbols"]
+        pairs: dict[str, str] = {}
+        for row in rows:
+            pairs.setdefault(row["contractType"], row["pair"])
+        indices = [row["symbol"] for row in rows if row["underlyingType"] == "INDEX"]
+        return Contracts(
+            perpetual="BTCUSDT" if venue == USDM else "BTCUSD_PERP",
+            pair="BTCUSDT" if venue == USDM else "BTCUSD",
+            composite=indices[0] if indices else "DEFIUSDT",
+            rows=rows,
+            symbols=tuple(row["symbol"] for row in rows),
+            pairs={name: pairs[name] for name in sorted(pairs) if "DELIVERING" not in name},
+            now_ms=info["serverTime"],
+        )
 
 
 def error_text(error: BaseException) -> str:
@@ -107,43 +156,8 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@dataclass(frozen=True)
-class Contracts:
-    """Examples of what is listed.
-
-    `symbols` are all that are traded; `pairs` has one pair per contract type that can be asked for by name, such as
-    `{"CURRENT_QUARTER": "BTCUSDT"}`; `now_ms` is the market's time at the question.
-    """
-
-    perpetual: str
-    pair: str
-    composite: str
-    symbols: tuple[str, ...]
-    pairs: dict[str, str]
-    now_ms: int
-
-
-def listed(server: Server, venue: str) -> Contracts:
-    """Ask a venue what it lists.
-
-    Raises:
-        OSError: the venue does not answer.
-    """
-    path = "/fapi/v1/exchangeInfo" if venue == USDM else "/dapi/v1/exchangeInfo"
-    with urllib.request.urlopen(
-        f"http://{server.address(venue)}{path}", timeout=10
-    ) as answer:  # an address of our own
-        info = json.load(answer)
-    symbols: list[dict[str, Any]] = info["symbols"]
-    pairs: dict[str, str] = {}
-    for row in symbols:
-        pairs.setdefault(row["contractType"], row["pair"])
-    indices = [row["symbol"] for row in symbols if row["underlyingType"] == "INDEX"]
-    return Contracts(
-        perpetual="BTCUSDT" if venue == USDM else "BTCUSD_PERP",
-        pair="BTCUSDT" if venue == USDM else "BTCUSD",
-        composite=indices[0] if indices else "DEFIUSDT",
-        symbols=tuple(row["symbol"] for row in symbols),
-        pairs={name: pairs[name] for name in sorted(pairs) if "DELIVERING" not in name},
-        now_ms=info["serverTime"],
-    )
+def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until a condition holds, or for as long as the timeout allows."""
+    end = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from compat.trial import COINM, REST, STREAM, USDM, Report, Server, read_server
+from compat.trial import COINM, REST, STREAM, USDM, Server, Trial, until
 
-LIBRARY = "cryptofeed"
 SYMBOLS = {USDM: "BTC-USDT-PERP", COINM: "BTC-USD-PERP"}
 PATIENCE_S = 90.0
 """A candle ends within a minute of the market; liquidations are rarer."""
@@ -18,31 +16,17 @@ PATIENCE_S = 90.0
 Take = Callable[..., Coroutine[None, None, None]]
 
 
-class Arrivals:
-    """Which channels of which venue brought something, of those that should."""
-
-    def __init__(self) -> None:
-        self.missing: set[tuple[str, str]] = set()
-        self.asked: list[tuple[str, str]] = []
-        self.complete = asyncio.Event()
+class Arrivals(dict[tuple[str, str], bool]):
+    """The channels of each venue that are asked for, and whether they brought something."""
 
     def expect(self, venue: str, channel: str) -> Take:
         """Expect a channel; return the callback for it."""
-        self.asked.append((venue, channel))
-        self.missing.add((venue, channel))
+        self[venue, channel] = False
 
         async def take(*_: object) -> None:
-            self.missing.discard((venue, channel))
-            if not self.missing:
-                self.complete.set()
+            self[venue, channel] = True
 
         return take
-
-
-def trust(server: Server) -> None:
-    """Let the library trust the server's certificate: its HTTP clients read one of these each."""
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        os.environ[name] = server.certificate
 
 
 def feeds(server: Server, arrivals: Arrivals) -> list[Any]:
@@ -71,28 +55,21 @@ def feeds(server: Server, arrivals: Arrivals) -> list[Any]:
     return made
 
 
-async def listen(server: Server, arrivals: Arrivals) -> None:
-    """Run the feeds until every channel has delivered something, or the timeout expires."""
-    loop = asyncio.get_running_loop()
-    running = feeds(server, arrivals)
+async def main() -> None:
+    """Run the feeds of both venues until every channel has delivered something, or it takes too long."""
+    trial, arrivals = Trial("cryptofeed"), Arrivals()
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):  # its HTTP clients read one of these each
+        os.environ[name] = trial.server.certificate
+    running = feeds(trial.server, arrivals)
     for feed in running:
-        feed.start(loop)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(arrivals.complete.wait(), PATIENCE_S)
+        feed.start(asyncio.get_running_loop())
+    await asyncio.to_thread(until, lambda: all(arrivals.values()), PATIENCE_S)
     for feed in running:
         feed.stop()
-
-
-def main() -> None:
-    """Try the feeds of both venues."""
-    server, report, arrivals = read_server(), Report(), Arrivals()
-    trust(server)
-    asyncio.run(listen(server, arrivals))
-    for venue, channel in arrivals.asked:
+    for (venue, channel), has_come in arrivals.items():
         kind = REST if channel == "open_interest" else STREAM
-        reason = "nothing arrived" if (venue, channel) in arrivals.missing else ""
-        report.add(LIBRARY, venue, kind, channel, reason)
+        trial.add(venue, kind, channel, "" if has_come else "nothing arrived")
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

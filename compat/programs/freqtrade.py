@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from compat.recipes import recipes
-from compat.trial import REST, USDM, Report, Server, read_server
+from compat.trial import REST, USDM, Server, Trial, until
 
 LIBRARY = "freqtrade"
 PATIENCE_S = 150.0
@@ -43,15 +42,16 @@ SIGNS = {
 """What the bot prints when it has got so far."""
 
 
-def configure(server: Server, folder: Path) -> None:
-    """Write the configuration of the page, with the addresses of the server."""
-    recipe = next(each for each in recipes() if each.library == LIBRARY)
-    subprocess.run([sys.executable, "-c", recipe.at(server)], cwd=folder, check=True)  # noqa: S603
+def steps(log: Path) -> set[str]:
+    """Return how far the bot got, by its log."""
+    text = log.read_text(encoding="utf-8")
+    return {name for name, sign in SIGNS.items() if sign in text}
 
 
 def run(server: Server, folder: Path) -> set[str]:
     """Run the bot until it has completed every step, or the timeout expires; return how far it got."""
-    configure(server, folder)
+    recipe = next(each for each in recipes() if each.library == LIBRARY)  # it writes config.json
+    subprocess.run([sys.executable, "-c", recipe.at(server)], cwd=folder, check=True)  # noqa: S603
     (folder / "always.py").write_text(STRATEGY, encoding="utf-8")
     words = ["trade", "-c", "config.json", "--strategy", "Always", "--strategy-path", str(folder)]
     words += ["--userdir", str(folder), "--db-url", "sqlite://"]
@@ -63,24 +63,20 @@ def run(server: Server, folder: Path) -> set[str]:
             cwd=folder, stdout=out, stderr=subprocess.STDOUT,
         ) as bot,
     ):  # fmt: skip
-        end, found = time.monotonic() + PATIENCE_S, set[str]()
-        while bot.poll() is None and time.monotonic() < end and len(found) < len(SIGNS):
-            time.sleep(0.5)
-            text = log.read_text(encoding="utf-8")
-            found = {name for name, sign in SIGNS.items() if sign in text}
+        until(lambda: bot.poll() is not None or len(steps(log)) == len(SIGNS), PATIENCE_S)
         bot.terminate()
     sys.stderr.write(log.read_text(encoding="utf-8"))
-    return found
+    return steps(log)
 
 
 def main() -> None:
     """Try a dry run."""
-    server, report = read_server(), Report()
+    trial = Trial(LIBRARY)
     with TemporaryDirectory() as folder:
-        found = run(server, Path(folder))
+        found = run(trial.server, Path(folder))
     for name in SIGNS:
         reason = "" if name in found else "the bot did not get so far; see its log"
-        report.add(LIBRARY, USDM, REST, name, reason)
+        trial.add(USDM, REST, name, reason)
 
 
 if __name__ == "__main__":

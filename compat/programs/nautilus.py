@@ -7,8 +7,6 @@ not have: nothing is loaded by the provider, and the node is given the instrumen
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,36 +26,24 @@ from nautilus_trader.model.instruments import CryptoFuture, CryptoPerpetual, Ins
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
-from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, read_server
+from compat.trial import COINM, REST, STREAM, USDM, Outcome, Server, Trial, until
 
-LIBRARY = "nautilus_trader"
 ACCOUNTS = {USDM: BinanceAccountType.USDT_FUTURES, COINM: BinanceAccountType.COIN_FUTURES}
-PREFIXES = {USDM: "fapi", COINM: "dapi"}
 STREAMS = ("quote ticks", "trade ticks", "order book deltas", "bars", "mark prices")
 REQUESTS = ("request bars", "request trade ticks")
 DIFFERENT = {
-    (
-        COINM,
-        "mark prices",
-    ): "dated contracts have an empty funding rate, which the client cannot read",
-    (COINM, "request trade ticks"): "trades of COIN-M have baseQty, and the client wants quoteQty",
+    "mark prices": "dated contracts have an empty funding rate, which the client cannot read",
+    "request trade ticks": "trades of COIN-M have baseQty, and the client wants quoteQty",
 }
-"""What the exchange sends otherwise than the client expects."""
+"""What the exchange sends on COIN-M otherwise than the client expects."""
 PERPETUALS = "the client names BTCUSD_PERP BTCUSD-PERP, and then subscribes to btcusd"
 
 
-def contract_of(server: Server, venue: str) -> dict[str, Any]:
-    """Return what exchangeInfo says of the contract that is tried."""
-    url = f"http://{server.address(venue)}/{PREFIXES[venue]}/v1/exchangeInfo"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # an address of our own
-        symbols: list[dict[str, Any]] = json.load(answer)["symbols"]
+def instrument_of(rows: list[dict[str, Any]], venue: str) -> Instrument:
+    """Return one of the contracts as the library has it: the one that is tried."""
     wanted = "PERPETUAL" if venue == USDM else "QUARTER"
-    return next(row for row in symbols if row["contractType"].endswith(wanted) and
-                row["symbol"].startswith("BTC"))  # fmt: skip
-
-
-def instrument_of(contract: dict[str, Any], venue: str) -> Instrument:
-    """Return a contract as the library has it."""
+    contract = next(row for row in rows if row["symbol"].startswith("BTC") and
+                    row["contractType"].endswith(wanted))  # fmt: skip
     filters = {row["filterType"]: row for row in contract["filters"]}
     price = Price.from_str(filters["PRICE_FILTER"]["tickSize"])
     size = Quantity.from_str(filters["LOT_SIZE"]["stepSize"])
@@ -148,34 +134,33 @@ def node_of(server: Server, venue: str) -> TradingNode:
 async def listen(node: TradingNode, strategy: Listening, timeout_s: float) -> None:
     """Run a node until everything has arrived, or for as long as the timeout allows."""
     running = asyncio.ensure_future(node.run_async())
-    for _ in range(int(timeout_s * 4)):
-        if strategy.arrived >= {*STREAMS, *REQUESTS}:
-            break
-        await asyncio.sleep(0.25)
+    wanted = {*STREAMS, *REQUESTS}
+    await asyncio.to_thread(until, lambda: strategy.arrived >= wanted, timeout_s)
     await node.stop_async()
     await asyncio.wait({running}, timeout=5)
 
 
 def main() -> None:
     """Try the data client of both venues."""
-    server, report = read_server(), Report()
+    trial = Trial("nautilus_trader")
     for venue in ACCOUNTS:
-        instrument = instrument_of(contract_of(server, venue), venue)
-        node = node_of(server, venue)
+        instrument = instrument_of(trial.contracts(venue).rows, venue)
+        node = node_of(trial.server, venue)
         node.kernel.cache.add_instrument(instrument)
         strategy = Listening(instrument.id)
         node.trader.add_strategy(strategy)
-        node.get_event_loop().run_until_complete(listen(node, strategy, server.timeout_s / 4))
+        run = listen(node, strategy, trial.server.timeout_s / 4)
+        node.get_event_loop().run_until_complete(run)
         node.dispose()
-        for kind, names in ((STREAM, STREAMS), (REST, REQUESTS)):
-            for name in names:
-                reason, outcome = "nothing arrived", None
-                if name in strategy.arrived:
-                    reason = ""
-                elif (venue, name) in DIFFERENT:
-                    reason, outcome = DIFFERENT[venue, name], Outcome.DIFFERS
-                report.add(LIBRARY, venue, kind, name, reason, outcome)
-    report.add(LIBRARY, COINM, STREAM, "perpetuals", PERPETUALS, Outcome.NOT_OFFERED)
+        for name in (*STREAMS, *REQUESTS):
+            kind = STREAM if name in STREAMS else REST
+            if name in strategy.arrived:
+                trial.add(venue, kind, name)
+            elif venue == COINM and name in DIFFERENT:
+                trial.add(venue, kind, name, DIFFERENT[name], Outcome.DIFFERS)
+            else:
+                trial.add(venue, kind, name, "nothing arrived")
+    trial.add(COINM, STREAM, "perpetuals", PERPETUALS, Outcome.NOT_OFFERED)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The official modular SDKs of both venues as one: names, clients, methods, and models of messages."""
+"""The official modular SDKs of both venues as one: clients, methods, their calls, and models of messages."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
+from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -15,43 +16,94 @@ from binance_common.configuration import (
 )
 from pydantic import BaseModel
 
-from compat.calls import Arguments
-from compat.trial import COINM, USDM, Server
+from compat.trial import COINM, USDM, Contracts, Server
 
+Arguments = dict[str, Any]
 SDKS = {USDM: "usds", COINM: "coin"}
-OTHERS: dict[str, Arguments] = {
-    "asset_index": {"symbol": "ADAUSD"},
-    "composite_index_symbol_information": {"symbol": "DEFIUSDT"},
-    "composite_index_symbol_information_streams": {"symbol": "defiusdt"},
-    "rpi_order_book": {"limit": 1000},
-}
-"""What is asked otherwise than of a contract, or not in such a number, by method."""
-
+NAMES = {venue: f"DerivativesTrading{name.capitalize()}Futures" for venue, name in SDKS.items()}
+LIBRARIES = {venue: f"binance-sdk-derivatives-trading-{sdk}-futures" for venue, sdk in SDKS.items()}
 OF_PAIRS = {"query_index_price_constituents"}
 """The methods whose symbol is a pair."""
-
+LIQUIDATIONS = {"liquidation_order_streams", "market_liquidation_order_streams"}
+"""The methods that are asked for every contract, because each has few."""
 FUNDINGS = "get_funding_rate_history"
 """How the methods begin that answer payments, of which an hour may have none."""
-
-REFUSED = {"interval": "1s"}
-"""Arguments that the SDK offers and the exchange refuses."""
-REFUSED_REASON = (
-    "the exchange refuses the interval 1s over REST; whether it has the stream is not known"
-)
+LEFT_OUT = {"self", "id", "from_id"}
+"""Parameters that are never given: ids are of the connection, or of rows not known yet."""
 
 
-def known_to(name: str, known: Arguments) -> Arguments:
-    """Return what a method should be asked, given what most methods are asked."""
-    if name in OF_PAIRS:
-        return known | {"symbol": known["pair"]}
-    if name.startswith(FUNDINGS):
-        return known | {"start_time": known["end_time"] - 24 * 3_600_000}
-    return known | OTHERS.get(name, {})
+def questions(name: str, contracts: Contracts) -> Arguments:
+    """Return what the parameters of a query should be: names in upper case, the last hour."""
+    hours = 24 if name.startswith(FUNDINGS) else 1
+    others: dict[str, Arguments] = {
+        "asset_index": {"symbol": "ADAUSD"},
+        "composite_index_symbol_information": {"symbol": contracts.composite},
+        "rpi_order_book": {"limit": 1000},
+    }
+    return {
+        "symbol": contracts.pair if name in OF_PAIRS else contracts.perpetual,
+        "pair": contracts.pair,
+        "limit": 5,
+        "start_time": contracts.now_ms - hours * 3_600_000,
+        "end_time": contracts.now_ms,
+        **others.get(name, {}),
+    }
 
 
-def library_of(venue: str) -> str:
-    """Return the name of a venue's SDK as it is published."""
-    return f"binance-sdk-derivatives-trading-{SDKS[venue]}-futures"
+def subscriptions(name: str, contracts: Contracts) -> Arguments:
+    """Return what the parameters of a stream should be: names in lower case."""
+    symbols = contracts.symbols if name in LIQUIDATIONS else [contracts.perpetual]
+    if name == "composite_index_symbol_information_streams":
+        symbols = [contracts.composite]
+    return {"symbol": [symbol.lower() for symbol in symbols], "pair": contracts.pair.lower()}
+
+
+def calls(
+    method: Callable[..., Any], known: Arguments, contracts: Contracts
+) -> Iterator[Arguments]:
+    """Yield arguments for a method: the plainest call first, then each other choice once.
+
+    A required parameter takes its first value and then, one at a time, its others; an optional
+    one is left out and then takes each of its values.  `known` has the values of what is no
+    enumeration, one or a list of them.  A contract type of which nothing is listed is left out.
+    """
+    parameters = inspect.signature(method).parameters.values()
+    choices = {p.name: _values(p, known) for p in parameters if p.name not in LEFT_OUT}
+    required = [p.name for p in parameters if p.default is p.empty and p.name in choices]
+    plainest = {name: choices[name][0] for name in required}
+    variants = [plainest]
+    for name, values in choices.items():
+        others = values[1:] if name in required else values
+        variants += [plainest | {name: value} for value in others]
+    for variant in variants:
+        arguments = _fitting(variant, known, contracts)
+        if arguments is not None:
+            yield arguments
+
+
+def shown(arguments: Arguments) -> str:
+    """Return arguments as a reader would write them."""
+    return ", ".join(f"{name}={value}" for name, value in arguments.items())
+
+
+def _values(parameter: inspect.Parameter, known: Arguments) -> list[Any]:
+    for option in (parameter.annotation, *get_args(parameter.annotation)):
+        if isinstance(option, type) and issubclass(option, Enum):
+            values = [member.value for member in option]
+            return sorted(values, key="1s".__eq__)  # the one that is refused comes last
+    value = known[parameter.name]
+    return value if isinstance(value, list) else [value]
+
+
+def _fitting(arguments: Arguments, known: Arguments, contracts: Contracts) -> Arguments | None:
+    """Return the arguments with a pair that has a contract of the type asked for, if one has."""
+    contract_type = str(arguments.get("contract_type", "ALL")).upper()
+    if contract_type == "ALL":
+        return arguments
+    pair = contracts.pairs.get(contract_type)
+    if pair is None:
+        return None
+    return arguments | {"pair": pair if known["pair"].isupper() else pair.lower()}
 
 
 def module_of(venue: str, inner: str) -> Any:
@@ -64,7 +116,7 @@ def client_of(server: Server, venue: str) -> Any:
     module = module_of(venue, f"derivatives_trading_{SDKS[venue]}_futures")
     address = server.address(venue)
     api = "ws-fapi" if venue == USDM else "ws-dapi"
-    return getattr(module, f"DerivativesTrading{SDKS[venue].capitalize()}Futures")(
+    return getattr(module, NAMES[venue])(
         config_rest_api=ConfigurationRestAPI(
             api_key="any", base_path=f"http://{address}", timeout=5000, retries=0
         ),

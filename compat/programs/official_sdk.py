@@ -4,52 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
+import logging
 import re
-from collections.abc import Callable
-from functools import partial
+import urllib.parse
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from compat.calls import Arguments, calls, shown, subscriptions
 from compat.channels import ReceivedStreams, category_of, channel_of, group_of
-from compat.programs.official_answers import Warnings, ask_api, ask_rest
-from compat.programs.official_client import (
-    REFUSED,
-    REFUSED_REASON,
-    SDKS,
-    client_of,
-    known_to,
-    library_of,
-    methods_of,
-    module_of,
-    strangers,
-)
+from compat.programs import official_client as official
+from compat.programs.official_client import Arguments, client_of, module_of
 from compat.trial import (
     COINM,
+    REST,
     STREAM,
     USDM,
     WS_API,
     Contracts,
     Outcome,
-    Report,
-    Server,
+    Trial,
     error_text,
-    listed,
-    read_server,
+    until,
 )
 
-LIQUIDATIONS = {"liquidation_order_streams", "market_liquidation_order_streams"}
-"""The methods that are asked for every contract, because each has few."""
-
+REFUSED = {"interval": "1s"}
+"""Arguments that the SDK offers and the exchange refuses."""
+REFUSED_REASON = (
+    "the exchange refuses the interval 1s over REST; whether it has the stream is not known"
+)
 BRACKETS = re.compile(r"bks\.\d+\.cf Input should be a valid integer")
 BRACKETS_REASON = "cf of brackets in coins has decimals, the model wants integers"
 INSIDE = "the exchange sends ps and st inside o, the model has them beside it"
-KEYS_OF_THE_EXCHANGE = {
+KEYS_OF_STREAMS = {
     ("forceOrder", "o.ps"): INSIDE,
     ("forceOrder", "o.st"): INSIDE,
     ("markPrice", "ap"): "the exchange sends ap on COIN-M too, the model does not have it",
     ("contractInfo", "ps"): "the exchange's page of the stream has ps, the model does not",
 }
 """What the exchange sends and the models do not have, by channel."""
+KEYS_OF_ANSWERS = {
+    "exchange_information": {
+        "futuresType",
+        "symbols.filters.positionControlSide",
+        "symbols.maxMoveOrderLimit",
+        "symbols.permissionSets",
+    },
+    "get_funding_rate_info": {"updateTime"},
+    "get_funding_rate_history_of_perpetual_futures": {"markPrice", "rateType"},
+}
+"""What the exchange sends and the models do not have, by method."""
+MAY_BE_EMPTY = {"test_connectivity", "get_funding_rate_info"}
+
+Ask = Callable[[str, Callable[..., Any], Arguments], Awaitable[set[str]]]
+"""Asks by a method: returns the exchange's own keys that the model lacks, or raises an error."""
+
+
+class Warnings(logging.Handler):
+    """What the library logs while it parses: an answer it had to bend is a failure here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text of a record about parsing."""
+        if "pars" in (text := record.getMessage()).lower():
+            self.texts.append(text)
 
 
 class Listening:
@@ -58,9 +80,18 @@ class Listening:
     def __init__(self) -> None:
         self.methods: dict[str, str] = {}
         self.models: dict[str, Any] = {}
-        self.parsed = ReceivedStreams(())
-        self.plain = ReceivedStreams(())
+        self.parsed = ReceivedStreams()
+        self.plain = ReceivedStreams()
         self.errors: list[str] = []
+
+    async def subscribe(self, streams: Any, name: str, arguments: Arguments) -> str:
+        """Subscribe by a method, as a program would; return the stream's name."""
+        handle = await getattr(streams, name)(**arguments)
+        stream: str = handle._stream  # noqa: SLF001  # the handle does not expose its stream
+        self.methods[group_of(stream)] = name
+        self.models[group_of(stream)] = handle._response_model  # noqa: SLF001  # nor its model
+        handle.on("message", lambda data: self.parsed.take({"stream": stream, "data": data}))
+        return stream
 
     def complete(self) -> bool:
         """Return whether every stream has delivered a message on both connections."""
@@ -77,92 +108,137 @@ class Listening:
         if reason := self.plain.problem(group):
             return reason, None
         stream, payload = self.plain.first[group]
-        found = sorted(strangers(model, payload))
+        found = sorted(official.strangers(model, payload))
         channel = channel_of(stream)
-        if unknown := [key for key in found if (channel, key) not in KEYS_OF_THE_EXCHANGE]:
+        if unknown := [key for key in found if (channel, key) not in KEYS_OF_STREAMS]:
             return f"unknown to {model.__name__}: {', '.join(unknown)}", None
-        return (KEYS_OF_THE_EXCHANGE[channel, found[0]], Outcome.DIFFERS) if found else ("", None)
+        return (KEYS_OF_STREAMS[channel, found[0]], Outcome.DIFFERS) if found else ("", None)
 
 
-async def listen(report: Report, server: Server, venue: str) -> None:
+async def listen(trial: Trial, venue: str) -> None:
     """Try every stream, in every variant the signature of its method allows.
 
     The same streams come over two connections: on one the SDK parses them, on the other it does
     not, because it drops keys that its models do not know.
     """
-    contracts = listed(server, venue)
+    contracts = trial.contracts(venue)
     module = module_of(venue, "websocket_streams.websocket_streams")
-    streams = getattr(
-        module, f"DerivativesTrading{SDKS[venue].capitalize()}FuturesWebSocketStreams"
-    )
-    typed = await client_of(server, venue).websocket_streams.create_connection()
-    plain = await client_of(server, venue).websocket_streams.create_connection()
+    streams = getattr(module, f"{official.NAMES[venue]}WebSocketStreams")
+    typed = await client_of(trial.server, venue).websocket_streams.create_connection()
+    plain = await client_of(trial.server, venue).websocket_streams.create_connection()
     listening = Listening()
     typed.on_connection("error", lambda error: listening.errors.append(error_text(error)))
     asked: list[str] = []
-    for name, method in methods_of(streams):
+    for name, method in official.methods_of(streams):
         is_stream = inspect.signature(method).return_annotation is module.RequestStreamHandle
         if not is_stream or name == "user_data":
             continue
-        for arguments in calls(method, _known(name, contracts), contracts):
-            if REFUSED.items() <= arguments.items():
-                call = f"{name}({shown(arguments)})"
-                report.add(library_of(venue), venue, STREAM, call, REFUSED_REASON, Outcome.DIFFERS)
-            else:
-                asked.append(await _subscribe(typed, name, arguments, listening))
+        asked += [
+            await listening.subscribe(typed, name, arguments)
+            for arguments in calls(trial, venue, STREAM, name, method, contracts)
+        ]
     for category in ("public", "market"):
         of_category = [stream for stream in asked if category_of(stream) == category]
         await plain.subscribe(of_category, stream_url=category if venue == USDM else None)
         for stream in of_category:
             plain.on("message", listening.plain.take, stream)
-    await _until(listening.complete, server.timeout_s)
+    await asyncio.to_thread(until, listening.complete, trial.server.timeout_s)
     for group, name in sorted(listening.methods.items()):
-        report.add(library_of(venue), venue, STREAM, f"{name}: {group}", *listening.finding(group))
+        trial.add(venue, STREAM, f"{name}: {group}", *listening.finding(group))
     await typed.close_connection(close_session=True)
     await plain.close_connection(close_session=True)
 
 
-def _known(name: str, contracts: Contracts) -> Arguments:
-    """Return the symbols and pairs a method is asked for."""
-    known = subscriptions(contracts)
-    if name in LIQUIDATIONS:
-        return known | {"symbol": [symbol.lower() for symbol in contracts.symbols]}
-    return known_to(name, known)
+def calls(
+    trial: Trial, venue: str, kind: str, name: str, method: Any, contracts: Contracts
+) -> Iterator[Arguments]:
+    """Yield the calls of a method in every variant, and report those that the exchange refuses."""
+    known = (official.subscriptions if kind == STREAM else official.questions)(name, contracts)
+    for arguments in official.calls(method, known, contracts):
+        if REFUSED.items() <= arguments.items():
+            call = f"{name}({official.shown(arguments)})"
+            trial.add(venue, kind, call, REFUSED_REASON, Outcome.DIFFERS)
+        else:
+            yield arguments
 
 
-async def _subscribe(streams: Any, name: str, arguments: Arguments, listening: Listening) -> str:
-    """Subscribe by a method, as a program would; return the stream's name."""
-    handle = await getattr(streams, name)(**arguments)
-    stream: str = handle._stream  # noqa: SLF001  # the handle does not expose its stream
-    listening.methods[group_of(stream)] = name
-    listening.models[group_of(stream)] = handle._response_model  # noqa: SLF001  # nor its model
-    handle.on("message", partial(_take, listening.parsed, stream))
-    return stream
+async def ask_all(trial: Trial, venue: str, kind: str, module: str, ask: Ask) -> None:
+    """Try every method of market data, in every variant its signature allows."""
+    contracts = trial.contracts(venue)
+    for name, method in official.methods_of(module_of(venue, module).MarketDataApi):
+        problems, keys = [], set[str]()
+        for arguments in calls(trial, venue, kind, name, method, contracts):
+            try:
+                keys |= await ask(name, method, arguments)
+            except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
+                problems.append(f"({official.shown(arguments)}): {error_text(error)}")
+        reason, outcome = "; ".join(problems), None
+        if keys and not problems:
+            reason, outcome = f"the models lack {', '.join(sorted(keys))}", Outcome.DIFFERS
+        trial.add(venue, kind, name, reason, outcome)
 
 
-def _take(received_streams: ReceivedStreams, stream: str, parsed: Any) -> None:
-    received_streams.take({"stream": stream, "data": parsed})
+async def ask_rest(trial: Trial, venue: str, warnings: Warnings) -> None:
+    """Try every method of market data over REST."""
+    rest = client_of(trial.server, venue).rest_api
+
+    async def ask(name: str, method: Callable[..., Any], arguments: Arguments) -> set[str]:
+        warnings.texts.clear()
+        data = (await asyncio.to_thread(getattr(rest, name), **arguments)).data()
+        path = re.search(r"GET (/\S+)", method.__doc__ or "")
+        url = f"http://{trial.server.address(venue)}{path[1] if path else '/'}"
+        raw = await asyncio.to_thread(_plain_answer, url, arguments)
+        if warnings.texts or not (raw or name in MAY_BE_EMPTY):
+            raise ValueError("; ".join(warnings.texts) or "an empty answer")
+        model = type(data[0]) if isinstance(data, list) and data else type(data)
+        found = official.strangers(model, raw)
+        if unknown := found - KEYS_OF_ANSWERS.get(name, set()):
+            raise ValueError(f"unknown to {model.__name__}: {', '.join(sorted(unknown))}")
+        return found
+
+    await ask_all(trial, venue, REST, "rest_api.api.market_data_api", ask)
 
 
-async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
-    """Wait until a condition holds, or for as long as the timeout allows."""
-    for _ in range(int(timeout_s * 4)):
-        if condition():
-            return
-        await asyncio.sleep(0.25)
+def _plain_answer(url: str, arguments: Arguments) -> Any:
+    """Return the answer to the same question without the SDK, which drops unknown keys."""
+    query = urllib.parse.urlencode({_camel(name): value for name, value in arguments.items()})
+    request = urllib.request.Request(f"{url}?{query}", headers={"X-MBX-APIKEY": "any"})  # noqa: S310  # an address of our own
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # as above
+        return json.load(answer)
+
+
+def _camel(name: str) -> str:
+    """Return the name of a parameter as the protocol writes it."""
+    first, *others = name.split("_")
+    return first + "".join(part.capitalize() for part in others)
+
+
+async def ask_api(trial: Trial, venue: str) -> None:
+    """Try every method of market data over the WebSocket API."""
+    connection = await client_of(trial.server, venue).websocket_api.create_connection()
+
+    async def ask(name: str, _method: Callable[..., Any], arguments: Arguments) -> set[str]:
+        answer = await getattr(connection, name)(**arguments)
+        data = answer.data()
+        if not hasattr(data, "to_dict") or not answer.rate_limits:
+            raise ValueError(f"not parsed, or no rate limits: {data}")
+        return set()
+
+    await ask_all(trial, venue, WS_API, "websocket_api.api.market_data_api", ask)
+    await connection.close_connection(close_session=True)
 
 
 async def main() -> None:
     """Try both SDKs, everything they offer of market data."""
-    server, report, warnings = read_server(), Report(), Warnings()
-    for venue in SDKS:
-        client_of(server, venue)  # imports; the packages do not bear it in two threads at once
-    listening = asyncio.gather(*(listen(report, server, venue) for venue in SDKS))
-    for venue in SDKS:
-        await asyncio.to_thread(ask_rest, report, server, venue, warnings)
-    await ask_api(report, server, USDM)
+    trial, warnings = Trial(official.LIBRARIES[USDM], official.LIBRARIES[COINM]), Warnings()
+    for venue in official.NAMES:  # they do not bear to be imported in two threads at once
+        client_of(trial.server, venue)
+    listening = asyncio.gather(*(listen(trial, venue) for venue in official.NAMES))
+    for venue in official.NAMES:
+        await ask_rest(trial, venue, warnings)
+    await ask_api(trial, USDM)
     reason = "there are no market-data methods, as on the exchange"
-    report.add(library_of(COINM), COINM, WS_API, "market data", reason, Outcome.NOT_OFFERED)
+    trial.add(COINM, WS_API, "market data", reason, Outcome.NOT_OFFERED)
     await listening
 
 

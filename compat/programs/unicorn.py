@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
-import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from unicorn_binance_websocket_api import BinanceWebSocketApiManager
 
 from compat.channels import ReceivedStreams, channel_of, names
-from compat.trial import (
-    COINM,
-    STREAM,
-    USDM,
-    WS_API,
-    Outcome,
-    Report,
-    Server,
-    error_text,
-    listed,
-    read_server,
-)
+from compat.trial import COINM, STREAM, USDM, WS_API, Outcome, Server, Trial
 
-LIBRARY = "unicorn-binance-websocket-api"
 EXCHANGES = {USDM: "binance.com-futures", COINM: "binance.com-coin_futures"}
 API_METHODS: dict[str, dict[str, Any]] = {
     "get_order_book": {"symbol": "BTCUSDT", "limit": 5},
@@ -36,7 +23,6 @@ API_METHODS: dict[str, dict[str, Any]] = {
 }
 NOTHING = "any"
 """What stands for a secret: the server looks at no signature, the library wants one to make."""
-API_TIMEOUT_S = 10.0
 
 
 def manager_of(server: Server, venue: str) -> Any:
@@ -78,9 +64,9 @@ def connections(streams: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]
         yield of_markets, joined
 
 
-def listen(report: Report, server: Server, venue: str) -> None:
+def listen(trial: Trial, venue: str) -> None:
     """Try every stream that the library can name."""
-    every = names(venue, listed(server, venue))
+    every = names(venue, trial.contracts(venue))
     asked = [stream for stream in every if "@" in stream or stream == "!bookTicker"]
     received_streams = ReceivedStreams(asked)
 
@@ -90,55 +76,46 @@ def listen(report: Report, server: Server, venue: str) -> None:
     def take_book_ticker(text: str, **_: Any) -> None:
         received_streams.take({"stream": "!bookTicker", "data": json.loads(text)})
 
-    manager = manager_of(server, venue)
+    manager = manager_of(trial.server, venue)
     try:
         for channels, markets in connections(asked):
             take = take_book_ticker if markets == ["!bookTicker"] else take_all
             manager.create_stream(channels=channels, markets=markets, process_stream_data=take)
-        received_streams.wait(server.timeout_s)
-        received_streams.report(report, LIBRARY, venue)
+        received_streams.wait(trial.server.timeout_s)
+        received_streams.report(trial, venue)
     finally:
         manager.stop_manager()
     for stream in every:
         if stream not in asked:
             reason = "the library puts an @ into every name"
-            report.add(LIBRARY, venue, STREAM, stream, reason, Outcome.NOT_OFFERED)
+            trial.add(venue, STREAM, stream, reason, Outcome.NOT_OFFERED)
 
 
-def ask_api(report: Report, server: Server) -> None:
+async def ask_api(trial: Trial) -> None:
     """Try the public methods of the WebSocket API."""
-    manager = manager_of(server, USDM)
+    manager = manager_of(trial.server, USDM)
+
+    def answer_of(name: str, arguments: dict[str, Any]) -> Any:
+        answer = getattr(manager.api.futures, name)(**arguments, return_response=True)
+        return answer if answer.get("status") == 200 else str(answer)
+
     try:
         manager.create_stream(api=True, api_key="any", api_secret=NOTHING, output="dict")
-        time.sleep(1)
+        await asyncio.sleep(1)
         for name, arguments in API_METHODS.items():
-            report.add(LIBRARY, USDM, WS_API, name, _asked(manager, name, arguments))
+            call = partial(asyncio.to_thread, answer_of, name, arguments)
+            await trial.ask(USDM, WS_API, name, call)
     finally:
         manager.stop_manager()
+    trial.add(COINM, WS_API, "market data", "the library has none", Outcome.NOT_OFFERED)
 
 
-def _asked(manager: Any, name: str, arguments: dict[str, Any]) -> str:
-    """Ask in a thread: the library waits for an answer without end."""
-    answers: list[Any] = []
-
-    def ask() -> None:
-        try:
-            method = getattr(manager.api.futures, name)
-            answers.append(method(**arguments, return_response=True))
-        except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            answers.append(error_text(error))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(API_TIMEOUT_S)
-    answer = answers[0] if answers else "no answer"
-    is_good = isinstance(answer, dict) and answer.get("status") == 200
-    return "" if is_good else str(answer)[:200]
+async def main() -> None:
+    """Try everything the library offers of both venues."""
+    trial = Trial("unicorn-binance-websocket-api")
+    await ask_api(trial)
+    await asyncio.gather(*(asyncio.to_thread(listen, trial, venue) for venue in EXCHANGES))
 
 
 if __name__ == "__main__":
-    to, findings = read_server(), Report()
-    ask_api(findings, to)
-    findings.add(LIBRARY, COINM, WS_API, "market data", "the library has none", Outcome.NOT_OFFERED)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda venue: listen(findings, to, venue), EXCHANGES))
+    asyncio.run(main())
