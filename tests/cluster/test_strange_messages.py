@@ -46,17 +46,8 @@ from tickerplant.server.operations.nodes import NodeRow
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0")) or settings().max_examples // 2
 PLANT = PlantDescription(name="main", started_ns=1, profile="2026q1", venues=("usdm", "coinm"))
-COUNTS = (
-    "pid",
-    "connections",
-    "streams",
-    "messages",
-    "bytes",
-    "unsent_bytes",
-    "since_ms",
-    "seen_ms",
-)
-ROW = NodeRow(id="1", host="h", address={"usdm": "a:1"}, lag_ms=0.5, **dict.fromkeys(COUNTS, 3))
+WORDS = {"id": "1", "host": "h", "address": {"usdm": "a:1"}}
+ROW = msgspec.convert(dict.fromkeys(NodeRow.__struct_fields__, 3) | WORDS, NodeRow)
 CONTROLS = (
     StreamsLost(venue="usdm", names=("a@trade",), reason="gone"),
     StreamsLost(venue="nowhere", names=("a@trade",), reason="gone"),
