@@ -253,49 +253,36 @@ async def test_an_edge_that_is_silent_for_long_is_forgotten_and_begins_anew() ->
 
 
 @looped
-async def test_faults_and_outages_reach_edges_in_order_with_messages() -> None:
+async def test_faults_outages_and_the_end_reach_edges_in_order_and_whoever_joins_later() -> None:
+    faults = {"f1": {"name": "latency"}}
     async with world() as w:
-        clients = w.edges[0].clients
-        one = w.edges[0].listen(TRADE)
+        edge = w.edges[0]
+        one = edge.listen(TRADE)
         await w.hear()
         w.say(TRADE, b"1")
-        w.node.set_faults({"f1": {"name": "latency"}})
+        w.node.set_faults(faults)
         w.node.start_outage("usdm", [TRADE], "gone")
         w.say(TRADE, b"2")
-        await w.hear()
-        assert clients.faults == {"f1": {"name": "latency"}}
-        assert clients.told == [("outage", "usdm", (TRADE,), "gone", "upstream_lost")]
+        joining = asyncio.create_task(w.edge())
+        await until(lambda: len(w.node.edges) == 2)
+        w.node.start_outage("usdm", None, "all gone")  # what is told meanwhile is not missed
+        later = await joining
+        await w.hear(2)
         assert (one.texts(), one.closed) == ([b"1"], "gone")
-
-
-@looped
-async def test_an_edge_that_joins_later_knows_outages_faults_and_the_end_of_the_market() -> None:
-    async with world(0) as w:
-        w.node.set_faults({"f1": {"name": "latency"}})
-        w.node.start_outage("usdm", None, "gone")
-        edge = await w.edge()
-        assert edge.clients.told == [("outage", "usdm", None, "gone", "upstream_lost")]
-        assert edge.clients.faults == {"f1": {"name": "latency"}}
+        every = ("outage", "usdm", None, "all gone", "upstream_lost")
+        assert edge.clients.told == [("outage", "usdm", (TRADE,), "gone", "upstream_lost"), every]
+        assert later.clients.told == [every]
+        assert edge.clients.faults == later.clients.faults == faults
+        last = await w.edge()
+        assert last.clients.told == [every]
         await w.hear()
         w.node.end_outage("usdm")
         await w.hear()
-        assert edge.clients.accept()
+        assert all(each.clients.accept() for each in w.edges)
         w.node.end_streams(ENDED)
-        other = await w.edge()
+        await w.edge()
         await w.hear()
-        for each in (edge, other):
-            assert each.clients.told[-1] == ("streams ended", ENDED.name)
-
-
-@looped
-async def test_what_is_told_while_an_edge_joins_is_not_missed() -> None:
-    async with world(0) as w:
-        joining = asyncio.create_task(w.edge())
-        await until(lambda: w.node.edges)
-        w.node.start_outage("usdm", None, "gone")
-        edge = await joining
-        await w.hear(2)
-        assert not edge.clients.accept()
+        assert {each.clients.told[-1] for each in w.edges} == {("streams ended", ENDED.name)}
 
 
 @looped
