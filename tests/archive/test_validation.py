@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.number_arrays import are_numbers
+from tickerplant.archive.arrow import are_numbers
 from tickerplant.archive.tables import DECIMALS, Numbers
 from tickerplant.archive.validation import is_number, rejected_in, unfiltered_reader
 

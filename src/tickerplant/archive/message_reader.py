@@ -149,7 +149,6 @@ class MessageReader:
         return selected
 
     def _is_line_wanted(self, raw: bytes) -> bool:
-        """Whether a line in any form contains a wanted message."""
         try:
             stream, payload, _, _ = self._decoder.decode(raw)
         except (DecodeError, ValueError, *UNREADABLE):
@@ -187,7 +186,6 @@ class MessageReader:
         return messages
 
     def _read_any(self, received_ns: int, raw: bytes) -> Sequence[Message]:
-        """Return the messages of a line in any form."""
         try:
             stream, payload, _, _ = self._decoder.decode(raw)
             if not stream:
@@ -229,7 +227,6 @@ class MessageReader:
         return (snapshot,)
 
     def _symbol_of_only_book(self) -> str:
-        """Return the symbol of the only book in the recording; empty if there are several."""
         if self._only_book is None:
             self._only_book = only_book(self._path) if self._path else ""
         return self._only_book

@@ -180,7 +180,6 @@ class OutageLog:
         self.subscribed.update(run.streams)
 
     def _note_run_outage(self, outage: RunOutage) -> None:
-        """Note since when nothing was recorded before the run that just started, and why."""
         if self._has_just_started and outage.from_ns:  # 0: there is no line before it
             self._add_between(tuple(self._since), _Since(outage.from_ns, outage.reason))
 
@@ -230,7 +229,6 @@ class OutageLog:
             self.drop_reasons[entry.reason] = None
 
     def _note_unreadable(self, entry: Unreadable) -> None:
-        """Note an unreadable message, which is an outage unless it was recorded."""
         since = _Since(entry.time_ns, f"{UNREADABLE}: {entry.reason}")
         for stream in entry.streams:
             if stream not in self._since and stream not in self._never:

@@ -184,7 +184,6 @@ class BooksReader:
         return symbol
 
     def _add(self, stream: str) -> None:
-        """Follow a stream if it carries the updates of a book."""
         if not is_followed(stream):
             self._by_stream[stream] = None
             return

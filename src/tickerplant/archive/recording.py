@@ -343,7 +343,6 @@ class Recording:
         _log.warning("%s: no message of the %s %s", self._shown_paths, missing.kind, names)
 
     def _listed_symbols(self) -> set[str]:
-        """Return the contracts that the manifests list."""
         return {symbol for each in self._read_manifests() if each for symbol in each.symbols}
 
     def _lines(
@@ -553,7 +552,6 @@ class Recording:
         return rejected.describe(recorded_files(self._paths))
 
     def _read_manifests(self) -> list[Manifest | None]:
-        """Return the manifests, read once."""
         if self._manifests is None:
             damage: list[Damage] = []
             recordings = recorded_files(self._paths, damage.append)
@@ -591,7 +589,6 @@ def manifest_of(recording: RecordedFile) -> Manifest | None:
 
 
 def _manifest_venue(recording: RecordedFile) -> str:
-    """Return the venue in the first line of a manifest; empty without one."""
     try:
         with open_regular(Path(recording.path, MANIFEST)) as file:
             entry = read_entry(file.readline(FIRST_LINE_BYTES))

@@ -148,7 +148,6 @@ class Decoder:
         return read
 
     def _decode_slow(self, raw: bytes) -> Message:
-        """Decode a message in any shape."""
         address, body = b"", raw
         if raw.startswith(b"http"):
             address, _, body = raw.partition(b" ")

@@ -115,7 +115,6 @@ def instruments_of(response: bytes, venue: Venue) -> Listing:
 
 
 def _name(raw: Raw, number: int) -> str:
-    """Return the name of a skipped contract."""
     try:
         name = _decode_name(raw).symbol
     except UNREADABLE:
@@ -180,7 +179,6 @@ def _instrument(symbol: _Symbol, venue: Venue) -> Instrument:
 
 
 def _status(symbol: _Symbol, venue: Venue) -> str:
-    """Return the status, for which the venues have different keys."""
     name = "contractStatus" if venue.inverse else "status"
     status = symbol.contract_status if venue.inverse else symbol.status
     if status is None:

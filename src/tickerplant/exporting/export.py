@@ -136,7 +136,6 @@ class _Export:
         return DONE if report.is_complete else FAILED
 
     def _report_missing(self, there: Collection[str]) -> None:
-        """Report what was asked for and has no part, by the names of folders with parts."""
         tables, symbols = self._settings.tables, sorted(self._selection.symbols)
         self._report.missing_tables = [each for each in tables if f"table={each}" not in there]
         self._report.missing_symbols = [

@@ -186,7 +186,6 @@ class MarketClock:
 
 
 def _text_of(value: object) -> object:
-    """Return a time or duration as the server reads it."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):

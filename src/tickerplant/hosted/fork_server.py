@@ -99,7 +99,6 @@ class ForkServer:
             self._turn(PARENT_CHECK_S)
 
     def _turn(self, timeout_s: float) -> None:
-        """Do what is ready within `timeout_s`."""
         for key, _ in self._ready.select(timeout_s):
             if self._ready.get_map().get(key.fd) is key:  # unless its child ended in this turn
                 key.data()
@@ -121,7 +120,6 @@ class ForkServer:
             os.close(each)
 
     def _fork(self, request: ForkRequest, given: list[int], channel: socket.socket) -> None:
-        """Fork a child, and report what becomes of it."""
         lifeline, theirs = os.pipe()
         parent = os.getpid()
         try:
@@ -158,7 +156,6 @@ class ForkServer:
         channel.close()
 
     def _end(self) -> NoReturn:
-        """End the children and this process."""
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
         os._exit(0)

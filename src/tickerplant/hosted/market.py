@@ -224,11 +224,9 @@ class HostedMarket(Market):
                 await sleep(POLL_S)
 
     async def _catch_up(self) -> None:
-        """Return when everything that the server has sent by now was received, or after a while."""
         await self._runner.catch_up(CAUGHT_UP_S)
 
     def _jumped(self) -> None:
-        """Note that the market continues from another position."""
         self._runner.jumped()
 
     def _waiting(self) -> AbstractContextManager[None]:
@@ -259,7 +257,6 @@ class HostedMarket(Market):
             self._starting = asyncio.create_task(_start_when_read(self._runner, self.clock))
 
     async def _reach_start(self) -> None:
-        """Return when the market is as it was at the beginning."""
         while (await self.clock.state()).phase in {"waiting", "warming up"}:  # noqa: ASYNC110
             await sleep(POLL_S)
 

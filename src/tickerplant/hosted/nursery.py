@@ -273,7 +273,6 @@ def _started(stderr: int | None) -> subprocess.Popen[bytes]:
 
 
 def _socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Return two sockets that are connected to each other."""
     ours, theirs = socketpair()
     return Original.Socket(fileno=ours.detach()), Original.Socket(fileno=theirs.detach())
 
@@ -284,7 +283,6 @@ def _environment() -> dict[bytes, bytes]:
 
 
 def _running() -> Nursery:
-    """Return the nursery, started if it does not run."""
     global _nursery  # noqa: PLW0603  # one for each process
     if _nursery is None or not _nursery.is_running:
         end_nursery()

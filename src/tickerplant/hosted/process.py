@@ -163,12 +163,10 @@ class ServerProcess:
             on_lost(failure)
 
     def _lost(self) -> UpstreamError:
-        """Return why the child has ended."""
         status = None if self.child is None else self.child.poll()
         return unexpected_end(self.name, status, self._last_lines[-1] if self._last_lines else "")
 
     async def _forward_log(self, lines: asyncio.StreamReader) -> None:
-        """Log what the child logs."""
         while line := await next_line(lines):
             text, level = line.decode(errors="replace").rstrip(), logging.WARNING
             with suppress(ValueError, AttributeError):

@@ -291,7 +291,6 @@ def _draw_volume(axis: Axes, tape: Tape, units: Units) -> None:
 
 
 def _draw_range(axis: Axes, tape: Tape, found: Range, color: str, label: str) -> None:
-    """Draw the last value of each column as a line, and the range of values as a band."""
     edges = [date_of(each) for each in tape.columns.edges_ns]
     last, low, high = (_array(each) for each in (found.last, found.low, found.high))
     axis.stairs(high, edges, baseline=low, fill=True, color=color, alpha=0.25, linewidth=0)

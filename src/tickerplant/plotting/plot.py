@@ -107,8 +107,6 @@ class PictureFile:
 
 
 class _Plot:
-    """One picture."""
-
     def __init__(self, settings: PlotSettings, path: str, symbol: str) -> None:
         self._settings = settings
         self._path = path
@@ -202,7 +200,6 @@ class _Plot:
         return found
 
     def _columns(self) -> Columns:
-        """Return the columns of the span that is drawn."""
         files = recorded_files([self._path])
         covered = self._covered(files)
         if covered is None:
@@ -241,7 +238,6 @@ class _Plot:
         return tape
 
     def _nothing(self, recording: Recording, columns: Columns) -> ConfigError:
-        """Return the error about a span without a message of the symbol."""
         names = {parse_stream_name(each).symbol for each in recording.streams} - {""}
         if self._symbol not in names and recording.streams:
             known = sorted(names)[:MOST_NAMED]

@@ -244,7 +244,6 @@ class _TapeReader:
         return quotes
 
     def _sample(self, book: OrderBook, at: int) -> None:
-        """Keep a book that is in sync for a column."""
         self._column = at
         lowest, highest = book.lowest_known_bid, book.highest_known_ask
         self._tape.books[at] = BookSample.of(

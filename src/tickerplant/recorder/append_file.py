@@ -82,7 +82,6 @@ class AppendFile:
         os.close(self.descriptor)
 
     def _located(self, error: OSError) -> OSError:
-        """Return `error` with the path and the offset."""
         reason = f"{error.strerror}, at byte {self.size_bytes}"
         return OSError(error.errno, reason, str(self.path))
 
@@ -154,7 +153,6 @@ class ManifestFile(AppendFile):
         super().close()
 
     def _write_tail(self) -> None:
-        """Overwrite the tail file with the end of the manifest."""
         if self._tail is not None:
             digest = self._sum.hexdigest()
             tail = Tail(self._lines, self.size_bytes, digest, ended=self._is_ended)

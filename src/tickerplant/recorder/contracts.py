@@ -68,7 +68,6 @@ class Contracts:
         return found
 
     def _is_recorded(self, it: _Contract) -> bool:
-        """Return whether a stream concerns a contract, its pair, or its contract type of the pair."""
         names = it.symbol, it.pair, f"{it.pair}_{it.contract_type}"
         return self._takes_all or any(name.upper() in self._topics for name in names if name)
 

@@ -224,7 +224,6 @@ class Disk:
             self._segment.file.check()
 
     def _rotate(self, now_ns: int) -> None:
-        """Seal the segment if it is old or large enough."""
         segment = self._segment
         if segment is None:
             return
@@ -252,7 +251,6 @@ class Disk:
             self._seal(self._segment)
 
     def _end(self, reason: str) -> None:
-        """Write the end of the run, as far as the disk allows."""
         manifest_file = self._folder.manifest_file
         for do in (self._check, self._finish):
             try:

@@ -227,7 +227,6 @@ class GapEntries:
 
 
 def _merge(first: Missing, last: Missing) -> Missing:
-    """Return two gaps of a stream, with everything between them, as one."""
     known = first.missing is not None and last.missing is not None
     return structs.replace(
         first,

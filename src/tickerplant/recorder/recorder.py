@@ -155,7 +155,6 @@ class Recorder:
         self.rest_jobs.tick(self.runner.feed.context.now_ms)
 
     def _pause_or_resume(self) -> None:
-        """Stop reading from the connections while the writer has no room."""
         is_full = self._writer.is_full
         if is_full == self._is_paused:
             return

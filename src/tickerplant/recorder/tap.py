@@ -147,7 +147,6 @@ class Tap:
                 self._take_snapshots(SNAPSHOT_BUDGET_S)
 
     def _record_contract(self, name: str, payload: bytes) -> None:
-        """Record a change of contracts, and a new symbol from its first message."""
         self._record(name, payload)
         self._note_contracts()
         self._take_snapshots(SNAPSHOT_BUDGET_S)
@@ -167,7 +166,6 @@ class Tap:
         self.writer.close(reason)
 
     def _listen(self, names: Iterable[str]) -> None:
-        """Record the streams `names` from now on."""
         names = tuple(sorted(names))
         if not names:
             return
@@ -185,7 +183,6 @@ class Tap:
             self.writer.note(connected)
 
     def _note_contracts(self) -> None:
-        """Note new and changed contracts, and record the streams of new symbols."""
         instruments = tuple(market.instrument for market in self._markets)
         if instruments == self._instruments:
             return
@@ -392,7 +389,6 @@ def _tap(venue: Venue, names: Sequence[str], settings: TapSettings, plant: Plant
 
 
 def _summary(tap: Tap) -> str:
-    """Return what was recorded, in one line."""
     writer = tap.writer
     totals = writer.totals
     text = (

@@ -138,7 +138,6 @@ def _order(connection: re.Match[str]) -> tuple[str, int, int, str]:
 
 
 def _siblings(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, sorted; none if it cannot be read."""
     try:
         return sorted(each.name for each in folder.iterdir() if each.is_file())
     except OSError:

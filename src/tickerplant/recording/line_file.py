@@ -285,7 +285,6 @@ class LineFile:
         return batch, count, text[:offset_bytes]
 
     def _in_order(self, batch: list[Line]) -> list[Line]:
-        """Return `batch` with receive times that never decrease."""
         if not batch:
             return batch
         if batch[0][0] < self._latest_ns or any(map(lt, batch[1:], batch)):
@@ -330,7 +329,6 @@ def _check_times(batch: list[Line]) -> list[Line]:
 
 
 def _has_complete_value(line: bytes) -> bool:
-    """Whether a line without a newline ends with a complete JSON value."""
     value = re.search(rb" ([\[{].*)", line)
     if value is None:
         return False
@@ -356,7 +354,6 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
 
 
 def _first_lines(text: bytes) -> list[bytes]:
-    """Return the lines that determine the form of a file."""
     return [line.rstrip(b"\r") for line in text.split(b"\n", FORM_LINES)[:FORM_LINES]]
 
 
@@ -368,7 +365,6 @@ def _unit_ns(lines: Iterable[bytes]) -> int:
 
 
 def _requested_streams(lines: Iterable[bytes]) -> frozenset[str]:
-    """Return the streams in the addresses of connections."""
     found = (match[1].split(b"/") for line in lines if (match := _CONNECTED.match(line)))
     return frozenset(name.decode(errors="replace") for names in found for name in names)
 

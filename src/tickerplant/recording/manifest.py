@@ -134,7 +134,6 @@ class _Named(Struct):
 
 
 def _symbol_of(contract: Raw) -> str:
-    """Return the symbol of a contract; empty if it cannot be read."""
     try:
         return msgspec.json.decode(contract, type=_Named).symbol
     except (ValueError, RecursionError):

@@ -168,7 +168,6 @@ class Segments:
             self._report(Damage(str(path), 0, 0, error.strerror or str(error)))
 
     def _lines(self, path: Path, found: Region, start_ns: int) -> list[Line]:
-        """Return the lines of a block."""
         head = found.head
         assert head is not None  # noqa: S101  # it has data
         try:
@@ -188,7 +187,6 @@ class Segments:
         return lines
 
     def _lose(self, path: Path, found: Region, reason: str) -> None:
-        """Report the damage of a block."""
         head = found.head
         lost = None if head is None else head.lines
         if head is not None:
@@ -200,7 +198,6 @@ class Segments:
         self._report(Damage(str(path), 0, found.offset_bytes, reason, lost))
 
     def _in_order(self, times_ns: list[int]) -> list[int]:
-        """Return `times_ns` so that they never decrease."""
         if times_ns[0] < self._latest_ns or times_ns != sorted(times_ns):
             clamped = list(accumulate((self._latest_ns, *times_ns), max))[1:]
             steps = list(map(sub, clamped, times_ns))

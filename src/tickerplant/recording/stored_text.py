@@ -169,7 +169,6 @@ class ZstdText:
         return True
 
     def _skip_padding(self) -> None:
-        """Skip zeros between frames."""
         rest = self._stored[self._at :].lstrip(b"\0")
         self._at = len(self._stored) - len(rest)
 

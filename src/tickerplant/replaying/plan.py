@@ -119,7 +119,6 @@ def _refuse_empty(plan: Plan, begin_ns: int, end_ns: int, first_ns: int, last_ns
 
 
 def _last_ns(view: Batched, recording: RecordedFile) -> int:
-    """Return the time of the last line."""
     if not isinstance(recording, Segments):
         return max((lines[-1][0] for lines in view.batches()), default=0)
     last_ns = recording.last_ns()

@@ -223,7 +223,6 @@ class Playback:
         return counts
 
     def _make_players(self) -> None:
-        """Make players without any state, and start the passthrough of the recorded streams."""
         found = self._found
         self._depth = FastestDepth(stream for file in found.files for stream in file.streams)
         self._players = [self._player(file) for file in found.files]
@@ -321,6 +320,5 @@ class Playback:
 
 
 def _shown(symbols: Sequence[str]) -> str:
-    """Return the first of some symbols, and how many more there are."""
     more = f" and {len(symbols) - SHOWN_SYMBOLS} more" * (len(symbols) > SHOWN_SYMBOLS)
     return ", ".join(symbols[:SHOWN_SYMBOLS]) + more

@@ -405,7 +405,6 @@ class VerbatimPlayer:
                 break
 
     def _play_slow(self, line: Line, head: bytes) -> None:
-        """Send a line in any form; skip it if it is not a message."""
         try:
             stream, payload, _, _ = self.decoder.decode(line[1])
         except DecodeError as error:

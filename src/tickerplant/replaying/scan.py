@@ -182,7 +182,6 @@ def _refuse_repeated(recordings: Sequence[RecordedFile]) -> None:
 
 
 def _listed(manifest: Manifest, warn: Callable[[str], object]) -> list[Instrument]:
-    """Return the contracts in a manifest."""
     venue = next((venue for venue in VENUES if venue.name == manifest.venue), None)
     if venue is None:
         names = ", ".join(venue.name for venue in VENUES)
@@ -266,7 +265,6 @@ def _topic(stream: str) -> str:
 
 
 def _requested(file: RecordedFile, manifest: Manifest | None) -> set[str]:
-    """Return the symbols and pairs of the streams that a collector subscribed to."""
     streams = manifest.streams if manifest else frozenset[str]()
     if isinstance(file, LineFile | Capture):
         streams = file.requested
@@ -274,7 +272,6 @@ def _requested(file: RecordedFile, manifest: Manifest | None) -> set[str]:
 
 
 def _is_sealed(file: Segments, manifest: Manifest | None) -> bool:
-    """Whether a manifest lists the streams of all segments."""
     return manifest is not None and {path.name for path in file.files()} <= manifest.sealed.keys()
 
 

@@ -212,7 +212,6 @@ class RecordingSource:
         return self._step_end_ns if self._target_ns is None else self._target_ns
 
     def _progress_words(self) -> tuple[str, ...]:
-        """Return market time, speed and phase for the status line."""
         speed = f"{self._clock.speed:g}x" if self._clock.speed else "full speed"
         words = ["warming up"] * (self._phase == "warming up") + ["paused"] * self._clock.is_paused
         return f"{date_text(self._plant.now_ms)}Z", speed, *words
@@ -285,7 +284,6 @@ class RecordingSource:
             await self._begin()
 
     async def _begin(self) -> None:
-        """Move to the beginning of the plan, warmed up."""
         begin_ns = self._playback.span.begin_ns
         self._plant.mute()
         await self._run_steps(self._playback.open(self._now_ms()))
@@ -298,7 +296,6 @@ class RecordingSource:
         return self._target_ns is not None
 
     async def _seek(self) -> None:
-        """Move to the requested position, if there is one."""
         phase = self._phase
         while self._target_ns is not None:
             await self._seek_to(self._target_ns)
@@ -313,7 +310,6 @@ class RecordingSource:
                 self._errand.end()
 
     async def _play(self) -> None:
-        """Play until the end, or until a seek is requested."""
         clock, playback = self._clock, self._playback
         self._phase = "playing"
         self._status.ready(True)
@@ -389,7 +385,6 @@ class RecordingSource:
         return self._clock.due_ns(machine_ns, next_ns)
 
     def _play_burst(self, due_ns: int, max_lines: int, *, prompt: bool) -> int:
-        """Play lines that are due; return how many there were."""
         lines = self._playback.play(due_ns, max_lines, prompt=prompt)
         self._lateness.count(lines, due_ns, self._clock.speed)
         self.messages += len(lines)
@@ -437,14 +432,12 @@ class RecordingSource:
             self._log.info(f"= {reason}; seek to skip it", wait_s=round(wait_s))
 
     def _play_next(self, until_ns: int, max_lines: int) -> int:
-        """Play the next lines; return how many there were."""
         lines = self._playback.play(until_ns, max_lines)
         if self._phase != "warming up":
             self.messages += len(lines)
         return len(lines)
 
     async def _pause(self) -> None:
-        """Make the requested step, if there is one; else sleep."""
         if self._step is not None:
             await self._make_step()
             return
@@ -453,7 +446,6 @@ class RecordingSource:
         self._status.ready(True)
 
     async def _make_step(self) -> None:
-        """Make the requested step."""
         step, self._step = self._step, None
         if step is None:
             return

@@ -218,7 +218,6 @@ def _market_ms(name: str, given: object) -> int:
 
 
 def _unsettled_text(unsettled: Sequence[Mapping[str, Any]], timeout_s: float, now: datetime) -> str:
-    """Return which clients have not read everything, a line each."""
     who = count_text(len(unsettled), "connection")
     head = f"{who} not settled after {timeout_s:g} s of this machine, at market time {now:%FT%T.%f}"
     lines = [
@@ -700,7 +699,6 @@ class Exchange:
         return left
 
     def _is_of_scenario(self, rule: str) -> bool:
-        """Return whether a rule is a fault or a lever of a scenario."""
         is_own = rule in self._own_ids or rule.startswith("s")
         return not is_own and bool(self._server.scenarios())
 
@@ -837,7 +835,6 @@ class Exchange:
                 raise TimeoutError(_unsettled_text(page["unsettled"], timeout_s, self.now))
 
     def _end_step(self) -> None:
-        """Let the market stand still where it is."""
         self._server.ask(lambda it: it.set_clock(seek="+0s"))
 
     def _unread(self) -> str:

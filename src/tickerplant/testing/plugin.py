@@ -128,7 +128,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _asks(item: pytest.Item) -> bool:
-    """Whether a test uses one of the fixtures, or one of its fixtures does."""
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 

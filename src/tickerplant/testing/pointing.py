@@ -165,7 +165,6 @@ def _addresses_of_object(
 
 
 def _addresses_in(place: str, holder: Any) -> Iterator[_Address]:
-    """Yield the URLs in dictionaries and lists within each other."""
     items = holder.items() if isinstance(holder, dict) else enumerate(holder)
     for key, value in list(items):
         where = f"{place}.{key}"

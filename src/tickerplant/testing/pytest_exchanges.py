@@ -129,7 +129,6 @@ class PytestExchanges:
                 opened.close()
 
     def _check_ports(self, arguments: Mapping[str, Any], whose: str) -> None:
-        """Let a test fail that wants the port of another exchange of this run."""
         for name in PORTS:
             port = arguments.get(name)
             for opened, owner in self._open.items():

@@ -186,7 +186,6 @@ class ServerProcess:
             self._log = None
 
     def _lost(self) -> UpstreamError:
-        """Return why the child has ended."""
         status = None if self._child is None else self._child.poll()
         return unexpected_end(self.name, status, "".join(self.log_lines(1)))
 

@@ -113,7 +113,6 @@ def report_of(symbol: str, count: int, problems: Sequence[str]) -> str:
 
 
 def _ranges(ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Return sorted ids as ranges without a hole."""
     found: list[tuple[int, int]] = []
     for each in sorted(ids):
         if found and each == found[-1][1] + 1:

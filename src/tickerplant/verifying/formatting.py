@@ -66,7 +66,6 @@ def summary_of(findings: Findings) -> str:
 
 
 def _unknown_books(findings: Findings) -> str:
-    """Return how many books are not known from the start to the end; empty if all of them are."""
     books = [
         stream.book
         for recording in findings.recordings
@@ -132,7 +131,6 @@ def _stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
 
 
 def _remarks(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
-    """Yield what else was found, as blocks of lines that begin with `!` or `=`."""
     received = [each for each in found.streams if each.messages]
     blocks = (
         _all_gaps(received, found, max_listed),
@@ -147,7 +145,6 @@ def _remarks(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
 
 
 def _title(found: RecordingFinding) -> str:
-    """Return what a recording is, and how much was found in it."""
     shown = ", ".join(found.paths[:SHOWN_STREAMS])
     if len(found.paths) > SHOWN_STREAMS:
         shown += f" and {len(found.paths) - SHOWN_STREAMS} more"
@@ -283,7 +280,6 @@ def _damage(found: RecordingFinding) -> Iterator[str]:
 
 
 def _odd(found: RecordingFinding) -> Iterator[str]:
-    """Yield irregularities of ids and times, most of which are not gaps."""
     for stream in found.streams:
         odd = [
             count_text(number, one) + more
@@ -310,7 +306,6 @@ def _odd(found: RecordingFinding) -> Iterator[str]:
 
 
 def _without_messages(found: RecordingFinding) -> Iterator[str]:
-    """Yield the streams without messages."""
     if not found.messages and not found.absent:
         yield "! nothing was received"
     reasons: defaultdict[str, list[str]] = defaultdict(list)

@@ -65,7 +65,6 @@ class JoinedBook:
         return self._found.unknown.setdefault(self._cause, Unknown())
 
     def _look(self, received_ns: int) -> None:
-        """Take note of whether the book is known now."""
         self._last_ns = max(self._last_ns, received_ns)
         before, cause = self._cause, self._track.book.cause
         if cause == before:

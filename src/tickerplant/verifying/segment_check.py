@@ -92,7 +92,6 @@ class SegmentCheck:
             yield "the last recorder did not shut down cleanly"
 
     def _leave(self) -> None:
-        """Compare the segment that was read."""
         path = Path(self._path)
         sealed = (self._sealed or {}).get(path.name)
         if not self._path or sealed is None:
@@ -230,7 +229,6 @@ def _differences(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> Ite
 
 
 def _miscounts(path: Path, sealed: SegmentSealed, counts: Mapping[str, int]) -> Iterator[Damage]:
-    """Yield the streams whose message count in a segment differs from the manifest."""
     for stream in sorted(counts.keys() | sealed.streams.keys()):
         there, said = counts.get(stream, 0), sealed.streams.get(stream, 0)
         if there != said:

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from tickerplant.archive.outage_log import OutageLog
+from tickerplant.archive.outage_log import NEVER, OutageLog
+from tickerplant.archive.outage_log import UNREADABLE as UNREADABLE_OUTAGE
 from tickerplant.archive.snapshots import only_book
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
@@ -30,8 +31,7 @@ from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.damage import MAX_DAMAGE, DamageLog
-from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.outages import judge_outages
+from tickerplant.verifying.findings import PROVEN, RecordingFinding, StreamFinding
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 from tickerplant.verifying.stream_check import (
     StreamCheck,
@@ -158,7 +158,6 @@ class Walk:
             yield 0, lines
 
     def _open(self, folder: Segments) -> None:
-        """Read the manifest."""
         self._damage_log.is_running = is_being_recorded(folder.path)
         present = folder.files()
         manifest = folder.manifest()
@@ -177,7 +176,6 @@ class Walk:
             self._is_empty = not (manifest.sealed or self.found.segments)
 
     def _walk_lines(self, index: int, lines: Sequence[Line]) -> None:
-        """Walk some lines of a file."""
         if lines[-1][0] > LATEST_NS:  # no clock says so, and nothing could show it
             lines = [(min(time_ns, LATEST_NS), raw) for time_ns, raw in lines]
         state, found, routes, unreadable = self._state, self.found, self._routes, UNREADABLE
@@ -285,7 +283,6 @@ class Walk:
             self._snapshots[symbol, kind] = body, received_ns
 
     def _symbol_of_book(self) -> str:
-        """Return the symbol of a snapshot that names none: the only book of its file."""
         index = self._state.file_index
         if index not in self._only_books:
             self._only_books[index] = only_book(self._files[index].path)
@@ -294,7 +291,6 @@ class Walk:
     # The end
 
     def _conclude(self, *, is_over: bool) -> None:
-        """Put together what was found of the streams."""
         found, outages = self.found, self._state.outages
         streams = [
             check.finding()
@@ -309,7 +305,7 @@ class Walk:
                 for stream in subscribed - received
             ]
             for each in streams:
-                judge_outages(outages, each, self._state.max_listed)
+                _judge_outages(outages, each, self._state.max_listed)
             found.absent = sorted(self._wanted - received - subscribed)
         found.streams = sorted(streams, key=lambda each: each.stream)
         found.messages = sum(each.messages for each in streams)
@@ -327,6 +323,26 @@ class Walk:
 def _folder(file: RecordedFile) -> Segments | None:
     """Return the folder of a recording, None if this is a file of one."""
     return file if isinstance(file, Segments) and Path(file.path).is_dir() else None
+
+
+def _judge_outages(log: OutageLog, found: StreamFinding, most: int) -> None:
+    """Add the outages of a stream to its findings, and whether they may have lost messages."""
+    for each in log.outages.get(found.stream, ()):
+        if each.cause == NEVER and each.from_ns <= found.last_ns and found.first_ns <= each.to_ns:
+            continue  # it was received, although no entry says that it was connected
+        middle_ns = (each.from_ns + each.to_ns) // 2  # its ends are rounded outwards
+        is_bridged = 0 < found.first_ns <= middle_ns < found.last_ns
+        if found.proof not in PROVEN or not is_bridged:
+            each.verdict = "may have lost"
+        elif each.verdict == "lost" and not found.gaps:  # all of them came late
+            each.verdict = "nothing lost"
+        if each.cause.startswith(UNREADABLE_OUTAGE) and found.unreadable:
+            continue  # it was recorded
+        found.outages += 1
+        found.outage_ns += each.length_ns
+        found.lossy_outages += each.verdict == "may have lost"
+        if len(found.first_outages) < most:
+            found.first_outages.append(each)
 
 
 class EventTimeCheck:
