@@ -12,9 +12,9 @@ from pathlib import Path
 
 def obey() -> None:
     for line in sys.stdin:
-        if json.loads(line) == {"order": "stop"}:
+        if json.loads(line) == {"bus": None}:
             totals = {"messages": 5, "sent_bytes": 0, "connections": 1}
-            sys.stdout.write(json.dumps({"event": "progress", "totals": totals}) + "\n")
+            sys.stdout.write(json.dumps({"totals": totals}) + "\n")
             sys.stdout.flush()
             os._exit(0)
     os._exit(3)
@@ -25,11 +25,11 @@ def main() -> None:
     marker = Path(task["settings"]["folder"], f"fails-{task['number']}")
     if marker.exists():
         if reason := marker.read_text():
-            sys.stdout.write(json.dumps({"event": "refused", "reason": reason}) + "\n")
+            sys.stdout.write(json.dumps({"refused": reason}) + "\n")
         sys.exit(1)
     threading.Thread(target=obey, daemon=True).start()
     sock = socket.create_server(("127.0.0.1", task["settings"]["usdm_port"]), reuse_port=True)
-    sys.stdout.write('{"event":"listening"}\n')
+    sys.stdout.write("{}\n")
     sys.stdout.flush()
     while True:
         connection, _ = sock.accept()

@@ -35,9 +35,14 @@ def plant_node(
     is_alone: bool,
 ) -> PlantNode:
     """A plant that has not joined the bus yet."""
-    connect = partial(bus.open, described.name)
     return PlantNode(
-        connect, market, described, prefix="t", is_alone=is_alone, complaints=complaints
+        partial(bus.open, described.name),
+        market,
+        described,
+        prefix="t",
+        local=Readers(),
+        complaints=complaints,
+        is_alone=is_alone,
     )
 
 

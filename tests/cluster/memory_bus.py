@@ -13,7 +13,6 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tickerplant.cluster.broker import Close, OnAnswer, OnMessage, Questions
-from tickerplant.cluster.plant import loop_ms
 from tickerplant.errors import BusError
 
 TICK_S = 1.0
@@ -127,7 +126,7 @@ class MemoryBroker:
         loop = asyncio.get_running_loop()
         self.max_bytes = bus.max_bytes
         self.lost: asyncio.Future[str] = loop.create_future()
-        self.questions = Questions(self, inbox, loop_ms)
+        self.questions = Questions(self, inbox)
         self.outbox: deque[Word] = deque()
         self.inbox: deque[Word] = deque()
         self.subscribed: set[str] = set()

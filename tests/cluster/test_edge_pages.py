@@ -12,11 +12,9 @@ from loopback import Loopback, ask, ending, loopback, looped, until
 from msgspec.structs import replace
 from whole import whole
 
-from tickerplant.cluster.messages import decode, encode
 from tickerplant.events import BookSnapshot
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.operations.nodes import NodeRow
 from tickerplant.server.window import window
 from tickerplant.venue import COINM, VENUES
 
@@ -91,9 +89,11 @@ async def test_edges_that_are_called_the_same_are_told_apart_and_a_successor_rep
         assert names == ["1", f"1 {os.getpid()}"], "they have ports of their own"
         assert [worker for worker, _ in await many.answers.metrics()] == names
         first, second = many.node.edges.values()
-        row, successor = (decode(bytes(each.report.row), NodeRow) for each in (first, second))
+        row, successor = first.report.row, second.report.row
+        assert row is not None
+        assert successor is not None
         successor = replace(successor, address=row.address)
-        second.report = replace(second.report, row=msgspec.Raw(encode(successor)))
+        second.report = replace(second.report, row=successor)
         many.answers._on_report(second)
         assert [row.id for row in many.answers.rows()] == ["1"]
         assert many.answers.rows()[0].address == row.address

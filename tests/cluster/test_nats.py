@@ -109,22 +109,22 @@ async def test_questions_are_answered_in_parts_and_a_fault_of_a_handler_is_count
         b.other.subscribe("t.ask", lambda *_: 1 / 0)
         await settled(b.one, b.other)
         long = bytes(range(256)) * 20_000
-        assert await ask(b.one, "t.ask", b"short") == b"trohs" * 3
-        assert await ask(b.one, "t.ask", long) == long[::-1] * 3
+        assert await ask(b.one.ask, "t.ask", b"short") == b"trohs" * 3
+        assert await ask(b.one.ask, "t.ask", long) == long[::-1] * 3
         assert b.complaints.counts["fault: ZeroDivisionError"] == 2
 
 
 @looped_on_sockets
 async def test_a_killed_server_is_noticed_at_once_and_every_question_fails() -> None:
     async with bus() as b:
-        waiting = ask(b.one, "t.nobody", b"?")
+        waiting = ask(b.one.ask, "t.nobody", b"?")
         await settled(b.one, b.other)
         b.signal(signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             reason = await b.one.lost
             assert await waiting == Failed(reason)
         assert reason
-        assert await ask(b.one, "t.nobody", b"?") == Failed(reason)
+        assert await ask(b.one.ask, "t.nobody", b"?") == Failed(reason)
         b.one.publish("t.a", b"1")  # it never raises
         b.one.subscribe("t.a", lambda *_: None)
 

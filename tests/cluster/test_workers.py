@@ -31,7 +31,6 @@ async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, Shar
     settings = {"folder": str(folder)}
     workers = Workers(
         *(WORKER, settings, BusSettings(servers=()), "", ports, count),
-        are_beside_plant=True,
         stop_timeout_s=PATIENCE_S,
         pauses_s=PAUSES_S,
     )

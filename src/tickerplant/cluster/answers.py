@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from tickerplant.cluster import messages
-from tickerplant.cluster.broker import Failed
-from tickerplant.cluster.metrics import plant_samples
+from tickerplant.cluster.broker import Failed, loop_ms, wait
+from tickerplant.cluster.metrics import PLANT_ROWS
 from tickerplant.cluster.options import BusSettings
-from tickerplant.cluster.plant import Edge, PlantNode, Reply, wait
+from tickerplant.cluster.plant import Edge, PlantNode, Reply
 from tickerplant.cluster.tallies import EdgeTallies
 from tickerplant.faults.board import FaultOn, passed_on
 from tickerplant.protocol.actions import Action, Close, Send
@@ -23,6 +25,7 @@ from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import Admission, Attempt, LocalApiRequests
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.http_request import HttpRequest
+from tickerplant.server.metrics import metric_families
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.response import TEXT, Response
@@ -38,7 +41,7 @@ ASK_S = 1.0
 FAULT = Response(b"Internal Server Error\n", 500, TEXT)
 
 
-class EdgeAnswers:
+class EdgeAnswers(Collector):
     """Answers the edges of a plant as its own ports would answer their clients.
 
     From now on the pages of `server` are about the edges too; its own ports may be closed.
@@ -56,16 +59,17 @@ class EdgeAnswers:
         """The API connections with requests that are forwarded."""
         self._closed: dict[tuple[str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: dict[messages.Asked, asyncio.Task[list[tuple[_Edge, messages.Told]]]] = {}
+        self._asking: dict[messages.Asked, asyncio.Task[dict[str, messages.Told]]] = {}
         node.handlers |= {
             messages.HTTP: self._answer_http,
             messages.ADMIT: self._answer_admit,
             messages.API: self._answer_api,
         }
         node.on_report, node.on_gone = self._on_report, self._on_gone
+        node.on_leave = self._on_leave
         self.start_outage, self.end_outage = node.start_outage, node.end_outage
         self.end_streams = node.end_streams
-        server.readiness.measure(lambda: plant_samples(node))
+        server.registry.register(self)
         server.plane.edges = self
         server.faults.subscribe(self._pass_faults_on)
 
@@ -103,11 +107,8 @@ class EdgeAnswers:
         if attempt.is_counted and endpoint.faults is not None:
             number = endpoint.faults.next_number()
             status = 0 if wait_ms else endpoint.faults.refusal(venue, attempt.target)
-        reply(
-            messages.encode(
-                Admission(wait_ms, is_banned, fault_number=number, refused_status=status)
-            )
-        )
+        admission = Admission(wait_ms, is_banned, fault_number=number, refused_status=status)
+        reply(messages.encode(admission))
 
     def _answer_api(self, edge: Edge, body: bytes, reply: Reply) -> None:
         question = messages.decode(body, messages.ApiQuestion)
@@ -158,25 +159,29 @@ class EdgeAnswers:
     # Reports
 
     def _on_report(self, state: Edge) -> None:
-        row = messages.decode(bytes(state.report.row), NodeRow)
         key = state.identity.rpartition(" ")[0]
-        edge = self._edges.pop(key, None) or _Edge(self._endpoints, row)
-        self._edges[key] = edge
-        edge.identity, edge.report, edge.row = state.identity, state.report, row
-        edge.seen_ms = self._node.clock()
+        if state.report.row is None:
+            raise messages.MalformedError("a report without figures")
+        edge = self._edges.pop(key, None) or _Edge(self._endpoints)
+        edge.session, edge.row, self._edges[key] = state, state.report.row, edge
+
+    def _on_leave(self, state: Edge, told: messages.Told) -> None:
+        edge = self._edges.get(state.identity.rpartition(" ")[0])
+        if edge is not None:
+            edge.count(told.tallies)
 
     def _on_gone(self, state: Edge) -> None:
-        for edge in [each for each in self._edges.values() if each.identity == state.identity]:
-            edge.identity = ""
+        edge = self._edges.get(state.identity.rpartition(" ")[0])
+        if edge is not None and edge.session is state:
             for tallies in edge.tallies.values():
                 tallies.end()
         for key in [key for key in self._closed if key[0] == state.identity]:
             del self._closed[key]
-        gone = [key for key, each in self._edges.items() if not each.identity]
+        gone = [key for key, each in self._edges.items() if not each.is_there]
         for oldest in gone[:-MAX_GONE]:
             edge = self._edges.pop(oldest)
             self._past += edge.totals
-            self._past_faults.update(edge.report.faults)
+            self._past_faults.update(edge.session.report.faults)
 
     def _named(self) -> Iterator[tuple[str, _Edge]]:
         """Yield the edges, each with a name of its own, and without those that were replaced.
@@ -184,7 +189,7 @@ class EdgeAnswers:
         A worker that was killed is known until it is forgotten, but its successor has its name and ports.
         """
         by_name: dict[str, _Edge] = {}
-        there = (each for each in self._edges.values() if each.identity)
+        there = (each for each in self._edges.values() if each.is_there)
         for edge in sorted(there, key=lambda edge: edge.row.since_ms):
             name = edge.row.id
             earlier = by_name.get(name)
@@ -193,99 +198,85 @@ class EdgeAnswers:
             by_name[name] = edge
         yield from by_name.items()
 
-    async def _ask(self, asked: messages.Asked) -> list[tuple[_Edge, messages.Told]]:
-        """Return what the edges tell; whoever asks the same meanwhile gets the same."""
+    async def _ask(self, asked: messages.Asked) -> Mapping[str, messages.Told]:
+        """Return what the edges tell, by name; whoever asks the same meanwhile gets the same."""
         if asked not in self._asking:
             task = asyncio.get_running_loop().create_task(self._ask_edges(asked))
             self._asking[asked] = task
             task.add_done_callback(lambda _: self._asking.pop(asked))
         return await asyncio.shield(self._asking[asked])
 
-    async def _ask_edges(self, asked: messages.Asked) -> list[tuple[_Edge, messages.Told]]:
-        run, edges = self._node.run, [edge for _, edge in self._named()]
+    async def _ask_edges(self, asked: messages.Asked) -> dict[str, messages.Told]:
+        run, edges, found = self._node.run, list(self._named()), dict[str, messages.Told]()
         if run is None or not edges:
-            return []
-        asks = [run.ask_edge(edge.identity, messages.encode(asked)) for edge in edges]
-        everything = asyncio.gather(*asks)
-        await wait(self._node.sleep, ASK_S, everything)
-        found: list[tuple[_Edge, messages.Told]] = []
-        for edge, ask in zip(edges, asks, strict=True):
+            return found
+        question = messages.encode(asked)
+        asks = [run.ask_edge(edge.session.identity, question) for _, edge in edges]
+        await wait(ASK_S, asyncio.gather(*asks))
+        for (name, edge), ask in zip(edges, asks, strict=True):
             if not ask.done() or isinstance(said := ask.result(), Failed):
                 self._server.complaints.count("bus: an edge does not answer", 1)
                 continue
             try:
-                told = messages.decode(said, messages.Told)
+                found[name] = messages.decode(said, messages.Told)
             except messages.MalformedError as error:
                 self._server.complaints.add("bus: malformed", f"! not from an edge: {error}")
                 continue
-            found.append((edge, told))
-            for venue, tallies in told.tallies.items():
-                if venue in edge.tallies:
-                    edge.tallies[venue].add(tallies)
+            edge.count(found[name].tallies)
         return found
 
     # What the pages show: the interface `server.operations.nodes.Edges`
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""
-        now_ms = self._node.clock()
+        now_ms = loop_ms()
         return [
-            replace(edge.row, id=name, seen_ms=now_ms - edge.seen_ms)
+            replace(edge.row, id=name, seen_ms=now_ms - edge.session.seen_ms)
             for name, edge in self._named()
         ]
 
     def bus(self) -> BusRow:
         """Return the state of the bus."""
-        return BusRow(
-            address=self._bus.address,
-            connected=self._node.run is not None,
-            plant=self._node.description.name,
-        )
+        node = self._node
+        is_connected, plant = node.run is not None, node.description.name
+        return BusRow(address=self._bus.address, connected=is_connected, plant=plant)
 
     async def metrics(self) -> list[tuple[str, list[Metric]]]:
         """Return the metrics of each edge, with its name; its limits count here from now on."""
-        told = dict(await self._ask(messages.Asked(metrics=True, tallies=True)))
+        told = await self._ask(messages.Asked(metrics=True, tallies=True))
+        return [(name, self._metrics_of(each.families)) for name, each in told.items()]
+
+    def _metrics_of(self, families: Sequence[messages.Family]) -> list[Metric]:
         found = []
-        for name, edge in self._named():
-            families = []
-            for family_name, doc, kind, samples in told[edge].families if edge in told else ():
-                try:
-                    family = Metric(family_name, doc, kind)
-                except ValueError:
-                    self._server.complaints.add("bus: malformed", "! not metrics of an edge")
-                    continue
-                for sample in samples:
-                    family.add_sample(*sample)
-                families.append(family)
-            found.append((name, families))
+        for name, doc, kind, samples in families:
+            try:
+                family = Metric(name, doc, kind)
+            except ValueError:
+                self._server.complaints.add("bus: malformed", "! not metrics of an edge")
+                continue
+            family.samples = [Sample(*sample) for sample in samples]
+            found.append(family)
         return found
 
     async def connections(self, limit: int, connection_id: str = "") -> list[ConnectionsPage]:
         """Return the page of the connections of each edge, or of the one connection that is named."""
         asked = messages.Asked(connections=0 if connection_id else limit, connection=connection_id)
-        return self._pages(await self._ask(asked))
+        return [told.page for told in (await self._ask(asked)).values() if told.page is not None]
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""
         run, edge = self._node.run, dict(self._named()).get(worker)
         if run is not None and edge is not None:
-            run.ask_edge(
-                edge.identity,
-                messages.encode(messages.Asked(connection=connection_id, closes=True)),
-            )
+            asked = messages.Asked(connection=connection_id, closes=True)
+            run.ask_edge(edge.session.identity, messages.encode(asked))
 
     async def count_tallies(self) -> None:
         """Add what the edges have counted for addresses to what is counted here."""
         await self._ask(messages.Asked(tallies=True))
 
-    def _pages(self, found: Iterable[tuple[_Edge, messages.Told]]) -> list[ConnectionsPage]:
-        pages = []
-        for _, told in found:
-            try:
-                pages.append(messages.decode(bytes(told.page), ConnectionsPage))
-            except messages.MalformedError as error:
-                self._server.complaints.add("bus: malformed", f"! not connections: {error}")
-        return pages
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the bus."""
+        return metric_families(PLANT_ROWS, {(): self._node})
 
     def _pass_faults_on(self, _changed: FaultOn) -> None:
         """Let the faults of connections that are on now be on at the edges."""
@@ -293,36 +284,41 @@ class EdgeAnswers:
 
     def fault_hits(self) -> Mapping[str, int]:
         """Return how often each rule happened at the edges that are there, by its id."""
-        hits: Counter[str] = Counter()
-        for _, edge in self._named():
-            hits.update(edge.report.fault_hits)
-        return hits
+        told = (Counter(edge.session.report.fault_hits) for _, edge in self._named())
+        return sum(told, Counter[str]())
 
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
-        counts = Counter(self._past_faults)
-        for edge in self._edges.values():
-            counts.update(edge.report.faults)
-        return counts
+        told = (Counter(edge.session.report.faults) for edge in self._edges.values())
+        return sum(told, self._past_faults)
 
 
 class _Edge:
     """What is known of one process with clients, over all its sessions."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], row: NodeRow) -> None:
-        self.row = row
-        self.identity = ""
-        """That of its session; empty if it has gone."""
-        self.report = messages.Report()
-        self.seen_ms = 0
+    session: Edge
+    """The last one."""
+    row: NodeRow
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self.tallies = {
             venue: EdgeTallies(endpoint.rate_limiter) for venue, endpoint in endpoints.items()
         }
 
+    def count(self, told: Mapping[str, Mapping[str, Mapping[str, messages.Tally]]]) -> None:
+        """Count what it tells of addresses, by venue."""
+        for venue in told.keys() & self.tallies.keys():
+            self.tallies[venue].add(told[venue])
+
     @property
     def totals(self) -> Totals:
         """What it has served."""
-        return Totals(self.row.messages, self.row.bytes, self.report.opened)
+        return Totals(self.row.messages, self.row.bytes, self.session.report.opened)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its session goes on."""
+        return not self.session.gone.done()
 
     def replaces(self, earlier: _Edge) -> bool:
         """Return whether this edge has the place of one that had the same name."""

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from tickerplant.cluster.messages import MalformedError, decode
 if TYPE_CHECKING:
     from tickerplant.logs import Complaints
 
+T = TypeVar("T")
 OnMessage: TypeAlias = Callable[[bytes, str], object]
 """Takes a message, and the subject on which it may be answered."""
 Close: TypeAlias = Callable[[], object]
@@ -32,6 +33,7 @@ class Failed(Struct, frozen=True):
 
 
 OnAnswer: TypeAlias = Callable[[bytes | Failed], object]
+Ask: TypeAlias = Callable[[str, bytes, OnAnswer], object]
 
 QUESTION_TIMEOUT_MS = 60_000
 MAX_WAITING = 10_000
@@ -70,6 +72,16 @@ class Broker(Protocol):
         """Write what waits, for a second at most, and leave."""
 
 
+def loop_ms() -> int:
+    """Return the time of the running loop, in ms."""
+    return int(asyncio.get_running_loop().time() * 1_000)
+
+
+async def wait(seconds: float, *ends: asyncio.Future[Any]) -> None:
+    """Return when any of `ends` is done, or after some time."""
+    await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
 def reading(kind: Any, take: Callable[[Any, str], object], complaints: Complaints) -> OnMessage:
     """Return what hands the messages of a `kind` to `take`; others are counted, and the first is logged."""
 
@@ -92,8 +104,8 @@ class _Waiting(Struct, eq=False):
 class Questions:
     """`ask`, on top of the other two verbs; `inbox` is a subject that nobody else has."""
 
-    def __init__(self, broker: Broker, inbox: str, clock: Callable[[], int]) -> None:
-        self._broker, self._inbox, self._clock = broker, inbox, clock
+    def __init__(self, broker: Broker, inbox: str) -> None:
+        self._broker, self._inbox = broker, inbox
         self._waiting: dict[int, _Waiting] = {}
         self._asked_count = 0
 
@@ -112,14 +124,12 @@ class Questions:
         if not self._asked_count:
             self._broker.subscribe(f"{self._inbox}.*", self._take)
         self._asked_count += 1
-        self._waiting[self._asked_count] = _Waiting(
-            on_answer, self._clock() + QUESTION_TIMEOUT_MS, []
-        )
+        self._waiting[self._asked_count] = _Waiting(on_answer, loop_ms() + QUESTION_TIMEOUT_MS, [])
         self._broker.publish(subject, data, f"{self._inbox}.{self._asked_count}")
 
     def tick(self) -> None:
         """Fail what has waited too long."""
-        now_ms = self._clock()
+        now_ms = loop_ms()
         for number, waiting in tuple(self._waiting.items()):
             if waiting.deadline_ms > now_ms:
                 break  # all wait equally long
@@ -151,16 +161,26 @@ class Questions:
             waiting.on_answer(answer)
 
 
-def ask(broker: Broker, subject: str, data: bytes) -> asyncio.Future[bytes | Failed]:
-    """Return what will be the answer to a question."""
+def ask(asks: Ask, subject: str, data: bytes) -> asyncio.Future[bytes | Failed]:
+    """Return what will be the answer to a question, asked by such as `Broker.ask`."""
     asked: asyncio.Future[bytes | Failed] = asyncio.get_running_loop().create_future()
 
     def on_answer(said: bytes | Failed) -> None:
         if not asked.done():
             asked.set_result(said)
 
-    broker.ask(subject, data, on_answer)
+    asks(subject, data, on_answer)
     return asked
+
+
+def read_answer(said: bytes | Failed, kind: type[T]) -> T | Failed:
+    """Return the `kind` that the plant answers; what cannot be read is no answer."""
+    if isinstance(said, Failed):
+        return said
+    try:
+        return decode(said, kind)
+    except MalformedError:
+        return Failed("the answer of the plant cannot be read")
 
 
 def answer(broker: Broker, reply: str, body: bytes | Failed) -> None:
@@ -197,9 +217,8 @@ def token_of(name: str) -> str:
 class Subjects:
     """The subjects of one plant.
 
-    PREFIX.plants            asks all plants for their names
+    PREFIX.$beat.PLANT       heartbeats; no plant has the token `$beat`
     PREFIX.PLANT.join        asks the plant to describe its run
-    PREFIX.PLANT.beat        heartbeats
     PREFIX.PLANT.RUN.ctl     what the plant tells all edges
     PREFIX.PLANT.RUN.ask     questions of edges
     PREFIX.PLANT.RUN.e.EDGE  questions of the plant, to one edge
@@ -208,8 +227,8 @@ class Subjects:
 
     def __init__(self, prefix: str, plant: str, run: str = "") -> None:
         base = f"{prefix}.{token_of(plant)}"
-        self.plants = f"{prefix}.plants"
-        self.join, self.beat = f"{base}.join", f"{base}.beat"
+        self.join, self.beats = f"{base}.join", f"{prefix}.$beat.*"
+        self.beat = f"{prefix}.$beat.{token_of(plant)}"
         self.control, self.ask = f"{base}.{run}.ctl", f"{base}.{run}.ask"
         self._run = f"{base}.{run}"
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
+
+from tickerplant.server.operations.connections import ConnectionsPage
+from tickerplant.server.operations.nodes import NodeRow
 
 T = TypeVar("T")
 Number = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -71,6 +74,8 @@ class Beat(Struct, frozen=True, array_like=True):
     host: str = ""
     latest: tuple[tuple[Number, Number], ...] = ()
     """The streams with messages since the last beat: their keys, and their last numbers."""
+    name: str = ""
+    """The plant's."""
 
 
 # Questions of an edge
@@ -120,7 +125,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """How often each fault was injected."""
     fault_hits: dict[str, int] = {}
     """How often each rule that is on has happened, by its id."""
-    row: Raw = Raw(b"\xc0")
+    row: NodeRow | None = None
     """Its row on the page of nodes."""
 
 
@@ -135,7 +140,7 @@ class ApiQuestion(Struct, frozen=True, array_like=True):
     """When the connection was opened, by the clock of the edge."""
     return_rate_limits: bool
     """Whether replies show the rate limits unless a request says otherwise."""
-    text: bytes
+    text: bytes = b""
 
 
 class ApiAnswer(Struct, frozen=True, array_like=True):
@@ -194,7 +199,7 @@ class Told(Struct, frozen=True, kw_only=True):
     """Its metrics."""
     tallies: dict[str, dict[str, dict[str, Tally]]] = {}
     """What it has counted since it started, by venue, address and limit."""
-    page: Raw = Raw(b"\xc0")
+    page: ConnectionsPage | None = None
     """Its page of connections."""
 
 

@@ -9,21 +9,26 @@ and messages of different subjects would overtake each other.)
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import msgspec
 import nats.errors
+from msgspec import Struct
 from nats.aio.client import Client
 
-from tickerplant.cluster.broker import Close, OnAnswer, OnMessage, Questions
-from tickerplant.cluster.greeting import OPEN_TIMEOUT_S, error_text, meet, refuse_successors, tls_of
+from tickerplant.cluster.broker import Close, OnAnswer, OnMessage, Questions, wait
 from tickerplant.cluster.options import BusSettings, shown
-from tickerplant.cluster.plant import loop_ms
 from tickerplant.errors import BusError
+from tickerplant.formatting import printable
 from tickerplant.logs import Complaints
+from tickerplant.received import next_line
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -33,6 +38,7 @@ MAX_UNSENT_BYTES = 64 << 20
 """What may wait to be written; with more, the connection is given up."""
 LIBRARY_BYTES = 16 << 20
 """What nats-py takes before its `publish` waits."""
+OPEN_TIMEOUT_S = 5.0
 CLOSE_S = 1.0
 """How long what waits may take to be written when a connection is closed."""
 PING_S = 1
@@ -68,7 +74,7 @@ class NatsBroker:
         self.max_bytes = client.max_payload
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client, self._complaints = client, complaints
-        self._questions = Questions(self, inbox, loop_ms)
+        self._questions = Questions(self, inbox)
         self._commands: list[tuple[str, bytes, str] | _Interest] = []
         """What the writer does next: publish, or open or end a subscription."""
         self._waiting_bytes = 0
@@ -117,12 +123,10 @@ class NatsBroker:
         """Write what waits, for a second at most, and leave."""
         self._is_closing = True
         self._wake.set()
-        with suppress(TimeoutError, nats.errors.Error, OSError):
-            async with asyncio.timeout(CLOSE_S):
-                ends: list[asyncio.Future[Any]] = [self._writer, self.lost]
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if not self.lost.done():
-                    await self._client.flush()
+        await wait(CLOSE_S, self._writer, self.lost)
+        if not self.lost.done():
+            with suppress(TimeoutError, nats.errors.Error, OSError):
+                await asyncio.wait_for(self._client.flush(), CLOSE_S)
         self.lose("this process ends")
         if self._ending is not None:
             await asyncio.wait({self._ending})
@@ -172,6 +176,118 @@ class NatsBroker:
             await asyncio.sleep(PING_S)
             self._questions.tick()
         self.lose("it closed the connection")
+
+
+# Opening
+
+
+class _Info(Struct):
+    """What a server says first."""
+
+    tls_required: bool = False
+    tls_available: bool = False
+
+
+async def meet(server: str, tls: ssl.SSLContext | None) -> None:
+    """Do nothing if a server is one of the bus, and its TLS is as asked for; None follows the server.
+
+    nats-py follows what the server offers, in plain text too, and waits without end for some handshakes
+    that fail.  So each server is met once before it is handed over to the library.
+
+    Raises:
+        BusError: it cannot be reached, is something else, or its TLS cannot be used.
+    """
+    parts, where = urlsplit(server), f"the bus at {shown(server)}"
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            if _uses_tls(await next_line(reader), tls, shown(server)):
+                context = tls or ssl.create_default_context()
+                await writer.start_tls(context, server_hostname=parts.hostname)
+                writer.write(b"PING\r\n")  # any answer means that our certificate is accepted
+                await reader.readexactly(1)
+    except BusError:
+        raise
+    except asyncio.IncompleteReadError:
+        raise BusError(f"no TLS to {where}: it closes the connection") from None
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or str(error)
+        raise BusError(f"no TLS to {where}: {printable(str(reason))}") from None
+    except OSError as error:  # also TimeoutError
+        raise BusError(f"no connection to {where}: {_reason(error)}", may_pass=True) from None
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+def _uses_tls(greeting: bytes, tls: ssl.SSLContext | None, where: str) -> bool:
+    """Return whether a server that greets so is spoken to with TLS.
+
+    Raises:
+        BusError: it is something else, or does not use TLS although that is asked for.
+    """
+    try:
+        info = msgspec.json.decode(greeting.removeprefix(b"INFO "), type=_Info)
+    except msgspec.DecodeError:
+        raise BusError(f"what listens at {where} is not a NATS server") from None
+    if tls is not None and not (info.tls_required or info.tls_available):
+        raise BusError(f"the bus at {where} does not use TLS, which is asked for")
+    return tls is not None or info.tls_required
+
+
+def refuse_successors(process: int) -> None:
+    """Do nothing while the process that is the server runs; 0 stands for one that is not known.
+
+    Raises:
+        BusError: it has ended, so whoever has its port now is another.
+    """
+    state = ""
+    try:
+        os.kill(process, 0)  # also finds one that nobody has waited for
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(") ")[2]
+    except (ProcessLookupError, PermissionError):
+        state = "X"
+    except OSError:
+        pass  # only Linux has this file
+    if state.startswith(("X", "Z")):
+        raise BusError("the server of the bus has ended, and is not yet replaced", may_pass=True)
+
+
+def tls_of(settings: BusSettings) -> ssl.SSLContext | None:
+    """Return the context for TLS; None where the library's own is enough.
+
+    Raises:
+        BusError: a file cannot be used.
+    """
+    is_tls = any(server.startswith(("tls://", "wss://")) for server in settings.servers)
+    if not (settings.ca or settings.cert or is_tls):
+        return None
+    file = settings.ca
+    try:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+        if settings.cert:
+            file = settings.cert
+            context.load_cert_chain(settings.cert, settings.key or None)
+    except OSError as error:  # also ssl.SSLError
+        raise BusError(f"{file} cannot be used for TLS to the bus: {error_text(error)}") from None
+    return context
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {OPEN_TIMEOUT_S:.0f} s"
+    return printable(error.strerror or str(error) or type(error).__name__)
+
+
+def error_text(error: BaseException) -> str:
+    """Return what went wrong, as one line."""
+    text = str(error).removeprefix("nats: ").strip("'\" \n") or type(error).__name__
+    return printable(text).rstrip(".")
 
 
 async def open_bus(settings: BusSettings, identity: str, complaints: Complaints) -> NatsBroker:
@@ -243,24 +359,21 @@ async def _open(
                 user_credentials=settings.credentials or None,
                 tls=tls,
             )
-    except BusError:
-        await _close(client)
-        raise
-    except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+    except Exception as error:  # nats-py and nkeys raise whatever malformed credentials lead to
         why = said or error_text(error)  # before the reset that may follow
         await _close(client)
+        if isinstance(error, BusError):
+            raise
         if isinstance(error, ConnectionResetError) and attempts > 1:
             # It may refuse us, and its reason was lost with the connection.
             return await _open(settings, server, tls, identity, complaints, attempts - 1)
-        raise BusError(
-            f"no connection to the bus at {shown(server)}: {why}",
-            may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
-        ) from None
-    except Exception as error:
-        await _close(client)
+        if isinstance(error, nats.errors.Error | OSError | ValueError):
+            raise BusError(
+                f"no connection to the bus at {shown(server)}: {why}",
+                may_pass=isinstance(error, OSError | nats.errors.NoServersError),
+            ) from None
         if not settings.credentials:
             raise
-        # nats-py and nkeys raise whatever a malformed file leads to.
         raise BusError(
             f"{settings.credentials} cannot be used for the bus: it is not a file of credentials "
             f"({error_text(error)})"

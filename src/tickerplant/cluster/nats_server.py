@@ -20,7 +20,7 @@ from tickerplant.libraries import DISTRIBUTION
 from tickerplant.logs import Complaints, logger
 from tickerplant.received import next_line
 
-PROGRAM, USER = "nats-server", "tickerplant"
+PROGRAM, USER, CONFIGURATION = "nats-server", "tickerplant", "nats.conf"
 LARGEST_MESSAGE_BYTES = 8 << 20
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
@@ -34,14 +34,14 @@ if sys.platform == "linux":
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
-_CONFIGURATION = """\
+_CONFIGURATION = f"""\
 host: "127.0.0.1"
 port: -1
 server_name: "tickerplant"
 logtime: false
-max_payload: {payload}
+max_payload: {LARGEST_MESSAGE_BYTES}
 ping_interval: "10s"
-authorization {{ user: "{user}", password: "{password}" }}
+authorization {{{{ user: "{USER}", password: "{{password}}" }}}}
 """
 _LINE = re.compile(r"(?:\[\d+\] )?\[(?P<level>INF|WRN|ERR|FTL)\] (?P<text>.*)")
 _LISTENING = re.compile(r"Listening for client connections on (127\.0\.0\.1:\d+)")
@@ -75,9 +75,7 @@ class NatsServer:
     old port learns nothing that opens the new one.  It ends when this process ends, on Linux in whatever
     way.
 
-    Args:
-        complaints: Takes its warnings, each kind once.
-        settings: How the bus is reached; they become those of this server when it listens.
+    `settings` become those of this server when it listens.
     """
 
     def __init__(self, complaints: Complaints, settings: BusSettings | None = None) -> None:
@@ -132,32 +130,25 @@ class NatsServer:
         Raises:
             BusError: it ended instead, or takes too long, or there is no temporary folder.
         """
-        try:
-            folder = tempfile.mkdtemp(prefix="tickerplant-bus-")
-        except OSError as error:
-            text = f"{PROGRAM} needs a temporary folder (TMPDIR): {error.strerror}"
-            raise BusError(text) from None
         self._started, self._last_line = asyncio.get_running_loop().create_future(), ""
         password = secrets.token_hex(16)
-        try:
-            launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
+        with _configured(password) as folder:
             self.process = await asyncio.create_subprocess_exec(
-                *launcher,
-                *(path, "--config", _configuration(folder, password)),
+                *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
+                *(path, "--config", f"{folder}/{CONFIGURATION}"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for this process
             )
             self._log = asyncio.create_task(self._read_log(self.process, password))
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await self._started
-        except TimeoutError:
-            await self._end()
-            text = f"{PROGRAM} did not accept connections within {START_TIMEOUT_S:.0f} s"
-            raise BusError(text) from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)  # it has read everything
+            try:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await self._started
+            except TimeoutError:
+                await self._end()
+                text = f"{PROGRAM} did not accept connections within {START_TIMEOUT_S:.0f} s"
+                raise BusError(text) from None
 
     async def _read_log(self, process: asyncio.subprocess.Process, password: str) -> None:
         """Take what the server logs, up to its end."""
@@ -204,10 +195,16 @@ class NatsServer:
                 self.on_restart()
 
 
-def _configuration(folder: str, password: str) -> str:
-    """Write the configuration, and return its path."""
-    file = Path(folder, "nats.conf")
-    file.touch(mode=0o600)
-    payload = LARGEST_MESSAGE_BYTES
-    file.write_text(_CONFIGURATION.format(payload=payload, user=USER, password=password))
-    return str(file)
+def _configured(password: str) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder with the configuration, which only this user can read.
+
+    Raises:
+        BusError: it cannot be written.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="tickerplant-bus-", ignore_cleanup_errors=True)
+        Path(folder.name, CONFIGURATION).write_text(_CONFIGURATION.format(password=password))
+    except OSError as error:
+        text = f"{PROGRAM} needs a temporary folder (TMPDIR): {error.strerror}"
+        raise BusError(text) from None
+    return folder

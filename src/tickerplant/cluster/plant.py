@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,7 +24,9 @@ from tickerplant.cluster.broker import (
     Subjects,
     answer,
     ask,
+    loop_ms,
     reading,
+    wait,
 )
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import BusError
@@ -53,21 +55,6 @@ ASKS_PER_WINDOW = 4
 
 Reply: TypeAlias = Callable[[bytes | Failed], object]
 Open: TypeAlias = Callable[[], Awaitable[Broker]]
-Sleep: TypeAlias = Callable[[float], Coroutine[Any, Any, None]]
-
-
-def loop_ms() -> int:
-    """Return the time of the running loop, in ms."""
-    return int(asyncio.get_running_loop().time() * 1_000)
-
-
-async def wait(sleep: Sleep, seconds: float, *ends: asyncio.Future[Any]) -> None:
-    """Return when any of `ends` is done, or after some time."""
-    sleeping = asyncio.ensure_future(sleep(seconds))
-    try:
-        await asyncio.wait({sleeping, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sleeping.cancel()
 
 
 class Edge(Struct, kw_only=True, eq=False):
@@ -75,11 +62,9 @@ class Edge(Struct, kw_only=True, eq=False):
 
     identity: str
     seen_ms: int
-    wanted: set[messages.Name]
     gone: asyncio.Future[None]
     """Done when it is forgotten."""
     report: messages.Report = messages.Report()
-    is_congested: bool = False
 
 
 Handler: TypeAlias = Callable[[Edge, bytes, Reply], object]
@@ -121,8 +106,8 @@ class PlantRun:
         self.streams: dict[messages.Name, _Stream] = {}
         self.latest: _Stream | None = None
         """The stream of the last message of this turn."""
-        self.payloads: list[bytes] = []
-        self.envelopes: dict[int, bytes] = {}
+        self.payloads: list[bytes]
+        self.envelopes: dict[int, bytes]
         """The messages of this turn that follow each other in `latest`."""
         self.size_bytes = 0
         self.most_bytes = (broker.max_bytes - OVERHEAD_BYTES) // BATCH_SHARE
@@ -136,22 +121,15 @@ class PlantRun:
 
     def turn_to(self, stream: _Stream) -> None:
         """Begin the next batch: that of another stream, or the first of a turn."""
-        if self.latest is None:
+        if not self._turn:
             asyncio.get_running_loop().call_soon(self.end_turn)
-        else:
-            self._turn.append((self.latest, self.payloads, self.envelopes))
-            self.payloads, self.envelopes = [], {}
-        self.latest, self.size_bytes = stream, 0
+        self.latest, self.size_bytes, self.payloads, self.envelopes = stream, 0, [], {}
+        self._turn.append((stream, self.payloads, self.envelopes))
 
     def end_turn(self) -> None:
         """Publish the messages of this turn, in their order."""
-        if self.latest is None:
-            return
-        self._turn.append((self.latest, self.payloads, self.envelopes))
-        turn, self._turn = self._turn, []
-        self.latest, self.payloads, self.envelopes = None, [], {}
-        node, broker = self._node, self.broker
-        now_ns = node.wall_ns()
+        turn, self._turn, self.latest = self._turn, [], None
+        node, now_ns = self._node, time.time_ns()
         for stream, payloads, envelopes in turn:
             self._changed.add(stream)
             batch = messages.Batch(stream.number + 1, now_ns, tuple(payloads), envelopes)
@@ -159,17 +137,15 @@ class PlantRun:
             stream.number += len(payloads)
             node.published_count += len(payloads)
             node.published_bytes += len(data)
-            broker.publish(stream.subject, data)
+            self.broker.publish(stream.subject, data)
         node.readers.published(node.published_bytes)
 
     def control(self, control: messages.PlantDescription | messages.StreamsLost) -> None:
         """Tell all edges, in order with the messages."""
         self.end_turn()
         self.control_number += 1
-        data = messages.encode(
-            messages.Batch(self.control_number, self._node.wall_ns(), (messages.encode(control),))
-        )
-        self.broker.publish(self.subjects.control, data)
+        batch = messages.Batch(self.control_number, time.time_ns(), (messages.encode(control),))
+        self.broker.publish(self.subjects.control, messages.encode(batch))
 
     def beat(self) -> None:
         """Say that the plant is there, and how far its streams are."""
@@ -177,10 +153,10 @@ class PlantRun:
         latest = tuple((stream.key, stream.number) for stream in self._changed)
         self._changed.clear()
         node = self._node
-        started_ns = node.description.started_ns
-        host = node.description.host
+        plant, now_ns = node.description, time.time_ns()
         beat = messages.Beat(
-            self.run, started_ns, self.control_number, node.wall_ns(), host, latest
+            *(self.run, plant.started_ns, self.control_number, now_ns, plant.host, latest),
+            name=plant.name,
         )
         self.broker.publish(self.subjects.beat, messages.encode(beat))
 
@@ -194,7 +170,7 @@ class PlantRun:
         if edge is None:
             reply(Failed("the plant does not know this edge"))
             return
-        edge.seen_ms = self._node.clock()
+        edge.seen_ms = loop_ms()
         try:
             self._answer(edge, question, reply)
         except messages.MalformedError as error:
@@ -208,10 +184,10 @@ class PlantRun:
             reply(messages.encode(self._want(edge, messages.decode(body, messages.Want))))
         elif method == messages.REPORT:
             edge.report = messages.decode(body, messages.Report)
-            edge.is_congested = edge.report.is_congested
             node.on_report(edge)
             reply(b"")
         elif method == messages.LEAVE:
+            node.on_leave(edge, messages.decode(body, messages.Told))
             reply(b"")
             self.forget(edge, "it ended")
         elif method in node.handlers:
@@ -220,12 +196,14 @@ class PlantRun:
             reply(Failed("the plant answers no such questions"))
 
     def join(self, identity: str) -> bool:
-        """Take in an edge; return whether there is room."""
+        """Take in an edge, which may ask again; return whether there is room."""
+        if identity in self.edges:
+            return True
         if len(self.edges) >= MAX_EDGES:
             self._node.refused_count += 1
             return False
         gone = asyncio.get_running_loop().create_future()
-        edge = Edge(identity=identity, wanted=set(), seen_ms=self._node.clock(), gone=gone)
+        edge = Edge(identity=identity, seen_ms=loop_ms(), gone=gone)
         self.edges[identity] = edge
         logger().info(f"= edge {identity} joined", edges=len(self.edges))
         return True
@@ -246,12 +224,10 @@ class PlantRun:
             if silent != UNKNOWN_STREAM:
                 stream.tap = hub.tap(name[1], stream.take)
         stream.edges.add(edge.identity)
-        edge.wanted.add(name)
         return messages.Opened(stream.key, stream.number, silent or "")
 
     def _close(self, edge: Edge, name: messages.Name) -> None:
         stream = self.streams.get(name)
-        edge.wanted.discard(name)
         if stream is None:
             return
         stream.edges.discard(edge.identity)
@@ -263,14 +239,14 @@ class PlantRun:
 
     def ask_edge(self, identity: str, question: bytes) -> asyncio.Future[bytes | Failed]:
         """Return what will be the answer of an edge to a question of the plant."""
-        return ask(self.broker, self.subjects.edge(identity), question)
+        return ask(self.broker.ask, self.subjects.edge(identity), question)
 
     def forget(self, edge: Edge, why: str = "") -> None:
         """Publish nothing more for an edge."""
         self.end_turn()
         del self.edges[edge.identity]
         edge.gone.set_result(None)
-        for name in sorted(edge.wanted):
+        for name in [name for name, each in self.streams.items() if edge.identity in each.edges]:
             self._close(edge, name)
         self._node.on_gone(edge)
         if why:
@@ -278,7 +254,7 @@ class PlantRun:
 
     def expire(self) -> None:
         """Forget the edges that have gone silent."""
-        now_ms = self._node.clock()
+        now_ms = loop_ms()
         for edge in [each for each in self.edges.values() if now_ms - each.seen_ms > FORGET_MS]:
             self.forget(edge, "it has gone silent")
 
@@ -295,7 +271,7 @@ class PlantReaders:
     of its connections is congested.
     """
 
-    def __init__(self, node: PlantNode, local: Readers | None) -> None:
+    def __init__(self, node: PlantNode, local: Readers) -> None:
         self.wait_count = 0
         self.is_incomplete = False
         """Whether a source is to wait for a client that was cut off: never, there are many."""
@@ -306,13 +282,14 @@ class PlantReaders:
     @property
     def congested(self) -> bool:
         """Whether a source that can wait should wait."""
-        return (self._local is not None and self._local.congested) or self._is_behind()
+        return self._local.congested or self._is_behind()
 
     @property
     def subscriber_count(self) -> int:
         """Connections with at least one subscription, over all edges."""
-        own = 0 if self._local is None else self._local.subscriber_count
-        return own + sum(edge.report.subscribers for edge in self._node.edges.values())
+        return self._local.subscriber_count + sum(
+            edge.report.subscribers for edge in self._node.edges.values()
+        )
 
     @property
     def unreached_bytes(self) -> int:
@@ -321,10 +298,8 @@ class PlantReaders:
 
     async def wait_clear(self) -> None:
         """Return when no connection is congested; one that reads nothing for too long is closed."""
-        if self._local is None:
-            await asyncio.sleep(0)
-        else:
-            await self._local.wait_clear()
+        await asyncio.sleep(0)
+        await self._local.wait_clear()
         self.wait_count += self._is_behind()
         while self._is_behind():
             await asyncio.shield(self._ask_soon())
@@ -336,8 +311,8 @@ class PlantReaders:
             self._ask_soon()
 
     def _is_behind(self) -> bool:
-        edges = self._node.edges.values()
-        return self.unreached_bytes > WINDOW_BYTES or any(each.is_congested for each in edges)
+        reports = [edge.report for edge in self._node.edges.values()]
+        return self.unreached_bytes > WINDOW_BYTES or any(each.is_congested for each in reports)
 
     def _ask_soon(self) -> asyncio.Task[None]:
         """Ask the edges, unless they are asked already."""
@@ -362,7 +337,7 @@ class PlantReaders:
             ends: list[asyncio.Future[Any]] = [said, edge.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if said.done() and isinstance(said.result(), bytes):
-                edge.is_congested = False
+                edge.report = replace(edge.report, is_congested=False)
                 return
             await asyncio.sleep(0)
 
@@ -372,13 +347,9 @@ class PlantNode:
 
     Args:
         open_broker: Connects to the bus; raises `BusError`.
-        plant: The market and its hubs.
-        description: What edges are told about it.
         prefix: The beginning of all subjects.
-        complaints: Take what goes wrong.
         is_alone: Whether nobody else can be on the bus, so that nobody can have the name.
-        local: The readers of the plant's own ports, if it has any.
-        clock, wall_ns, sleep: Monotonic, in ms; the wall clock; how time passes.
+        local: The readers of the plant's own ports.
     """
 
     def __init__(
@@ -388,19 +359,16 @@ class PlantNode:
         description: messages.PlantDescription,
         *,
         prefix: str,
+        local: Readers,
         complaints: Complaints,
         is_alone: bool = False,
-        local: Readers | None = None,
-        clock: Callable[[], int] = loop_ms,
-        wall_ns: Callable[[], int] = time.time_ns,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.description, self.prefix, self.complaints = description, prefix, complaints
-        self.clock, self.wall_ns, self.sleep = clock, wall_ns, sleep
         self.handlers: dict[str, Handler] = {}
         """Answer the questions that are not about streams, by method."""
-        self.on_report: Callable[[Edge], object] = _nothing
-        self.on_gone: Callable[[Edge], object] = _nothing
+        self.on_report: Callable[[Edge], object] = lambda _edge: None
+        self.on_gone: Callable[[Edge], object] = lambda _edge: None
+        self.on_leave: Callable[[Edge, messages.Told], object] = lambda _edge, _told: None
         self.published_count = self.published_bytes = self.run_count = self.refused_count = 0
         self.run: PlantRun | None = None
         """None while the bus is lost."""
@@ -426,7 +394,7 @@ class PlantNode:
         broker = await self._connect()
         try:
             if not self._is_alone:
-                await wait(self.sleep, LISTEN_S, broker.lost, self._refused)
+                await wait(LISTEN_S, broker.lost, self._refused)
             if self._refused.done():
                 self._refused.result()
         except BaseException:
@@ -446,7 +414,7 @@ class PlantNode:
                 reason = await self._live(run)
                 await self.close()
                 logger().warning("! the bus is lost", why=reason)
-            await self.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S)
             try:
                 broker = await self._connect()
             except BusError as error:
@@ -466,7 +434,6 @@ class PlantNode:
         self.run_count += 1
         self.run = PlantRun(self, broker, secrets.token_hex(4), self._hubs)
         broker.subscribe(self._subjects.join, reading(str, self._on_join, self.complaints))
-        broker.subscribe(self._subjects.plants, self._on_plants)
         self.run.beat()
 
     async def _live(self, run: PlantRun) -> str:
@@ -477,7 +444,7 @@ class PlantNode:
         """
         assert self._refused is not None  # noqa: S101
         while True:
-            await wait(self.sleep, HEARTBEAT_MS / 1_000, run.broker.lost, self._refused)
+            await wait(HEARTBEAT_MS / 1_000, run.broker.lost, self._refused)
             if self._refused.done():
                 self._refused.result()
             if run.broker.lost.done():
@@ -500,10 +467,6 @@ class PlantNode:
             described = replace(self.description, run=run.run, control=run.control_number)
             said = messages.encode(described)
             answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
-
-    def _on_plants(self, _data: bytes, reply: str) -> None:
-        if reply and self.run is not None:
-            self.run.broker.publish(reply, messages.encode(self.description.name))
 
     def _on_beat(self, beat: messages.Beat, _reply: str) -> None:
         """Give way to another plant of the name, if that was first or has begun."""
@@ -544,7 +507,3 @@ class PlantNode:
             self.description = described
             if self.run is not None:
                 self.run.control(replace(described, run=self.run.run))
-
-
-def _nothing(_edge: Edge) -> None:
-    """Do nothing."""

@@ -8,13 +8,12 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, cast
+from typing import TYPE_CHECKING, TextIO, TypeAlias, cast
 
 import msgspec
-from msgspec import Struct
 
 from tickerplant import logs
 from tickerplant.cluster.answers import EdgeAnswers
@@ -26,15 +25,12 @@ from tickerplant.cluster.options import BusSettings, bus_settings, uses_bus
 from tickerplant.cluster.plant import PlantNode
 from tickerplant.cluster.served import Served
 from tickerplant.cluster.workers import (
-    Listening,
+    Order,
     Progress,
-    Refused,
     SharedPorts,
-    Stop,
     Workers,
     WorkerTask,
     line_of,
-    read_order,
 )
 from tickerplant.config.settings import EdgeSettings, ListenSettings, ServeSettings
 from tickerplant.errors import ConfigError, TickerplantError
@@ -49,10 +45,16 @@ from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_el
 from tickerplant.server.window import window
 from tickerplant.sources.source import Readers
 from tickerplant.startup.launch import command_of
-from tickerplant.startup.process import allow_many_connections, freeze_objects, interruption, unless
+from tickerplant.startup.process import (
+    allow_many_connections,
+    either,
+    freeze_objects,
+    interruption,
+    unless,
+)
 from tickerplant.startup.ready import Offer, announce, totals_lines
 from tickerplant.startup.tls import follow_hangups, tls_of
-from tickerplant.venue import COINM, USDM, VENUES, Venue
+from tickerplant.venue import COINM, USDM, VENUES
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
@@ -78,7 +80,7 @@ Echo: TypeAlias = Callable[[str], object]
 def _workers_of(
     settings: ListenSettings,
     bus: BusSettings,
-    venues: Iterable[Venue],
+    venues: Collection[str],
     tls: ServedCertificate | None,
     close_grace_ms: int,
     name: str,
@@ -92,9 +94,8 @@ def _workers_of(
         fields,
         bus,
         name,
-        SharedPorts(settings.host, numbers, tuple(venues)),
+        SharedPorts(settings.host, numbers, [each for each in VENUES if each.name in venues]),
         settings.workers,
-        are_beside_plant=not settings.bus,  # the bus is the program's own, so the plant is too
         stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
     )
 
@@ -109,6 +110,9 @@ class Cluster:
     serves its own ports as ever.  Either way edges on other hosts may join.
 
     `server` answers the questions of edges; with workers its ports are not opened.
+
+    Raises:
+        ConfigError: a setting of the bus cannot be used.
     """
 
     def __init__(
@@ -121,13 +125,26 @@ class Cluster:
     ) -> None:
         self.failure: asyncio.Task[None]
         """Runs while the plant is on the bus; its exception ends the program."""
-        self._settings, self._plant, self._description = settings, plant, description
-        self._server, self._tls = server, tls
-        self.readers: Readers
+        self._server, self._workers, self._stack = server, None, AsyncExitStack()
+        bus = bus_settings(settings)
+        self._nats = None if settings.bus else NatsServer(server.complaints, bus)
+        self._node = PlantNode(
+            partial(open_bus, bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
+            plant,
+            description,
+            prefix=bus.prefix,
+            complaints=server.complaints,
+            is_alone=self._nats is not None,
+            local=server.congestion,
+        )
+        self.readers: Readers = self._node.readers
         """All connections, those of edges included."""
-        self._nats: NatsServer | None = None
-        self._node: PlantNode | None = None
-        self._workers: Workers | None = None
+        EdgeAnswers(server, self._node, bus)
+        if settings.workers:
+            grace_ms = server.limits.close_grace_ms
+            self._workers = _workers_of(settings, bus, description.venues, tls, grace_ms, "")
+            if self._nats is not None:
+                self._nats.on_restart = self._workers.tell_bus
 
     async def start(self) -> None:
         """Join the bus, and listen on the ports.
@@ -138,55 +155,31 @@ class Cluster:
             MissingLibraryError: the server of the bus is not installed.
             TickerplantError: a worker cannot serve.
         """
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def _start(self) -> None:
-        settings, server = self._settings, self._server
-        bus = bus_settings(settings)
-        if not settings.bus:
-            self._nats = NatsServer(server.complaints, bus)
-            await self._nats.start()
-        await server.start()
-        node = PlantNode(
-            partial(open_bus, bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
-            self._plant,
-            self._description,
-            prefix=bus.prefix,
-            complaints=server.complaints,
-            is_alone=self._nats is not None,
-            local=None if settings.workers else server.congestion,
-        )
-        self.readers = node.readers
-        EdgeAnswers(server, node, bus)
-        await node.start()
-        self._node = node
-        self.failure = asyncio.create_task(node.keep())
-        if settings.workers:
-            grace_ms = server.limits.close_grace_ms
-            venues = [endpoint.venue for endpoint in server.endpoints]
-            self._workers = _workers_of(settings, bus, venues, self._tls, grace_ms, "")
+        async with AsyncExitStack() as stack:
             if self._nats is not None:
-                self._nats.on_restart = self._workers.tell_bus
-            await self._workers.start()
-            server.shared_urls = self._workers.urls
+                await self._nats.start()
+                stack.push_async_callback(self._nats.stop)
+            stack.push_async_callback(self._node.close)
+            stack.push_async_callback(self._server.stop)
+            await self._server.start()
+            await self._node.start()
+            if self._workers is not None:
+                stack.push_async_callback(self._workers.stop)
+            self.failure = asyncio.create_task(self._node.keep())
+            stack.push_async_callback(self._end_streams)
+            if self._workers is not None:
+                await self._workers.start()
+                self._server.shared_urls = self._workers.urls
+            self._stack = stack.pop_all()
 
     async def stop(self) -> None:
         """Close every connection, leave the bus, and end what was started."""
-        if self._node is not None:
-            self._node.end_streams(GOING_AWAY)
-            self.failure.cancel()
-            await asyncio.wait({self.failure})
-        if self._workers is not None:
-            await self._workers.stop()
-        await self._server.stop()
-        if self._node is not None:
-            await self._node.close()
-        if self._nats is not None:
-            await self._nats.stop()
+        await self._stack.aclose()
+
+    async def _end_streams(self) -> None:
+        self._node.end_streams(GOING_AWAY)
+        self.failure.cancel()
+        await asyncio.wait({self.failure})
 
 
 # An edge
@@ -236,9 +229,8 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     serves: Served | Workers
     if settings.workers:
         await node.close()
-        venues = [venue for venue in VENUES if venue.name in said.venues]
         grace_ms = int(said.limits.get("close_grace_ms", LIMITS.close_grace_ms))
-        serves = _workers_of(settings, bus, venues, tls, grace_ms, name)
+        serves = _workers_of(settings, bus, said.venues, tls, grace_ms, name)
     else:
         serves = Served(settings, node, complaints, worker=name, tls=tls)
     await serves.start()
@@ -246,10 +238,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     try:
         announce(_offer(serves, settings.host, said, tls), echo, as_json=settings.json)
         freeze_objects()
-        ends: list[asyncio.Future[Any]] = [serves.running, interrupted]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if serves.running.done():
-            serves.running.result()
+        await either(interrupted, serves.running)
     except Exception as error:
         if isinstance(error, TickerplantError):
             raise
@@ -294,23 +283,25 @@ def _offer(
 def main() -> None:
     """Serve as the first line of standard input says."""
     os.set_blocking(sys.stdout.fileno(), False)  # a parent that stands still does not stop us
+    status = 0
     try:
-        status = event_loop.run(_work())
+        event_loop.run(_work())
     except Exception as error:  # noqa: BLE001  # the parent says what it is
-        name = "" if isinstance(error, TickerplantError) else f"{type(error).__name__}: "
-        _say(Refused(f"{name}{error}"))
-        logs.logger().debug("! it cannot serve", exc_info=True)
+        is_ours = isinstance(error, TickerplantError)
+        _say(Progress(refused=str(error) if is_ours else f"{type(error).__name__}: {error}"))
+        if not is_ours:
+            logs.logger().exception("! serving failed")
         status = 2
     sys.exit(status)
 
 
-async def _work() -> int:
+async def _work() -> None:
     orders = asyncio.StreamReader(limit=LONGEST_LINE)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     line = await orders.readline()
     if not line:
-        return 0
+        return
     task = msgspec.json.decode(line, type=WorkerTask)
     settings = msgspec.convert(task.settings, EdgeSettings)
     status_line = StatusLine()  # the parent may show one on the same terminal
@@ -320,29 +311,19 @@ async def _work() -> int:
         cast("TextIO", status_line) if status_line.is_terminal else None,
         worker=task.number,
     )
-    return await _serve(task, settings, orders)
-
-
-async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.StreamReader) -> int:
     complaints, interrupted = Complaints(), interruption()
     event_loop.report_faults(complaints)
-    ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus))
+    ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus, interrupted))
     node = _edge_node(settings, task.bus, complaints, task.name)
-    joining = asyncio.create_task(node.join())
-    before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
-    await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
-    if not joining.done():
-        joining.cancel()
-        await asyncio.wait({joining})
-        return 0
+    if await unless(interrupted, node.join()) is None:
+        return
     tls = tls_of(settings)
-    joining.result()
     served = Served(
         settings,
         node,
         complaints,
         worker=task.name,
-        is_beside_plant=task.is_beside_plant,
+        is_beside_plant=bool(task.bus.process),  # the bus is the program's own, so the plant is too
         tls=tls,
         is_shared=True,
     )
@@ -350,48 +331,43 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     follow_hangups(tls, settings)
     telling = asyncio.create_task(_tell(served))
     try:
-        _say(Listening())
         freeze_objects()
-        ends: list[asyncio.Future[Any]] = [ordered, interrupted, served.running]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if served.running.done():
-            served.running.result()
+        await either(interrupted, served.running)
         if ordered.done() and not ordered.result():  # the parent was killed
             served.lose_clients()
-    except Exception as error:
-        if not isinstance(error, TickerplantError):
-            logs.logger().exception("! serving failed")
-        raise
     finally:
         telling.cancel()
         await served.stop()
         _say(Progress(served.totals))
-    return 0
 
 
-async def _is_told_to_stop(orders: asyncio.StreamReader, bus: BusSettings) -> bool:
-    """Return whether the parent says so; otherwise it has ended without a word.
+async def _is_told_to_stop(
+    orders: asyncio.StreamReader, bus: BusSettings, interrupted: asyncio.Future[None]
+) -> bool:
+    """Interrupt when the parent says so or has ended; return whether it has said so.
 
     Meanwhile `bus` is kept as it is reached.
     """
-    while line := await orders.readline():
+    is_told = False
+    while not is_told and (line := await orders.readline()):
         with suppress(msgspec.DecodeError):
-            order = read_order(line)
-            if isinstance(order, Stop):
-                return True
-            for name, value in msgspec.structs.asdict(order.bus).items():
-                setattr(bus, name, value)
-    return False
+            order = msgspec.json.decode(line, type=Order)
+            is_told = order.bus is None
+            for name in bus.__struct_fields__ if order.bus else ():
+                setattr(bus, name, getattr(order.bus, name))
+    if not interrupted.done():
+        interrupted.set_result(None)
+    return is_told
 
 
 async def _tell(served: Served) -> None:
-    """Tell the parent regularly what was served."""
+    """Tell the parent at once, and then regularly, what was served."""
     while True:
-        await asyncio.sleep(PROGRESS_S)
         _say(Progress(served.totals))
+        await asyncio.sleep(PROGRESS_S)
 
 
-def _say(item: Struct) -> None:
+def _say(progress: Progress) -> None:
     """Write a line to the parent, if there is room and a parent."""
     with suppress(OSError):
-        os.write(sys.stdout.fileno(), line_of(item))
+        os.write(sys.stdout.fileno(), line_of(progress))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from itertools import count
 
 import msgspec
 
 from tickerplant.cluster import messages
-from tickerplant.cluster.broker import Failed
+from tickerplant.cluster.broker import Failed, ask, read_answer
 from tickerplant.cluster.edge import EdgeNode
 from tickerplant.faults.fault import EXEMPT_KEY
 from tickerplant.protocol.actions import Action, Send
@@ -37,7 +36,6 @@ MAX_WAITING = 32
 """Requests of one connection that wait for the plant; until some are answered, it is not read."""
 MAX_WAITING_AT_EDGE = 4_096
 """Requests of all connections that wait; until half of them are answered, none is read."""
-UNREADABLE = "the answer of the plant cannot be read"
 RETRY_AFTER_S = 5
 """When a client may ask again that got no answer from the plant."""
 
@@ -60,20 +58,14 @@ class RemoteBackend:
         del now_ms  # the clock of the plant counts
 
         def on_answer(said: bytes | Failed) -> None:
-            reason = UNREADABLE
-            try:
-                if not isinstance(said, Failed):
-                    decide(messages.decode(said, Admission))
-                    return
-                reason = said.reason
-            except messages.MalformedError:
-                pass
-            unavailable = f"The market cannot be reached: {reason}"
-            decide(Admission(fault_number=0, unavailable=unavailable))
+            found = read_answer(said, Admission)
+            if isinstance(found, Failed):
+                unavailable = f"The market cannot be reached: {found.reason}"
+                found = Admission(fault_number=0, unavailable=unavailable)
+            decide(found)
 
-        self.node.ask(
-            messages.ADMIT, messages.encode((self.endpoint.venue.name, attempt)), on_answer
-        )
+        question = messages.encode((self.endpoint.venue.name, attempt))
+        self.node.ask(messages.ADMIT, question, on_answer)
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
@@ -126,9 +118,14 @@ class RemoteApiRequests:
         )
         self.reply = reply
         self._backend, self._waiting = backend, backend.waiting
-        self._number = next(_connection_numbers)
-        self._target, self._address, self._admission = target, address, admission
-        self._opened_ms = now_ms
+        self._is_banned = admission.is_banned
+        self._question = messages.ApiQuestion(
+            venue=endpoint.venue.name,
+            connection=next(_connection_numbers),
+            address=address,
+            opened_ms=now_ms,
+            return_rate_limits=target.return_rate_limits,
+        )
         self._waiting_count = 0
         self._is_over = False
         self._waiting.open[self] = None
@@ -141,7 +138,7 @@ class RemoteApiRequests:
 
     def open(self) -> list[Action]:
         """Disconnect a banned address."""
-        return self.keepalive.close(BANNED) if self._admission.is_banned else []
+        return self.keepalive.close(BANNED) if self._is_banned else []
 
     def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
         """Ask the plant; its replies come later."""
@@ -149,14 +146,7 @@ class RemoteApiRequests:
         if self.keepalive.closed:
             return []
         data = text.encode() if isinstance(text, str) else text
-        question = messages.ApiQuestion(
-            venue=self._backend.endpoint.venue.name,
-            connection=self._number,
-            address=self._address,
-            opened_ms=self._opened_ms,
-            return_rate_limits=self._target.return_rate_limits,
-            text=data,
-        )
+        question = msgspec.structs.replace(self._question, text=data)
         self._waiting_count += 1
         self._waiting.add()
 
@@ -184,19 +174,14 @@ class RemoteApiRequests:
 
     def _actions(self, text: bytes, said: bytes | Failed) -> list[Action]:
         """Return what is to be done for an answer to `text`."""
-        reason = UNREADABLE
-        try:
-            if not isinstance(said, Failed):
-                answered = messages.decode(said, messages.ApiAnswer)
-                actions: list[Action] = [Send(reply, code) for reply, code in answered.replies]
-                if answered.closing:
-                    actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answered.closing])
-                return actions
-            reason = said.reason
-        except (messages.MalformedError, KeyError):
-            pass
+        answered = read_answer(said, messages.ApiAnswer)
+        if not isinstance(answered, Failed):
+            actions: list[Action] = [Send(reply, code) for reply, code in answered.replies]
+            if answered.closing in CLOSE_REASON_BY_NAME:
+                actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answered.closing])
+            return actions
         self._backend.endpoint.session_counters.errors[DISCONNECTED] += 1
-        error = ApiError(DISCONNECTED, lost_message(reason))
+        error = ApiError(DISCONNECTED, lost_message(answered.reason))
         reply = ApiReply(id=read_api_request(text).id, status=503, error=error)
         return [Send(msgspec.json.encode(reply), DISCONNECTED)]
 
@@ -217,21 +202,9 @@ async def answer(
         | ({KEY_HEADER: b"1"} if headers.get(KEY_HEADER) else {}),
         is_from_here=request.is_from_here and is_beside_plant,
     )
-    asked: asyncio.Future[bytes | Failed] = asyncio.get_running_loop().create_future()
-
-    def on_answer(said: bytes | Failed) -> None:
-        if not asked.done():
-            asked.set_result(said)
-
-    node.ask(messages.HTTP, messages.encode(question), on_answer)
-    said = await asked
-    if isinstance(said, Failed):
-        return _failure(venue, path, said.reason)
-    try:
-        found = messages.decode(said, tuple[bool, Response])
-    except messages.MalformedError:
-        return _failure(venue, path, UNREADABLE)
-    return found
+    said = await ask(node.ask, messages.HTTP, messages.encode(question))
+    found = read_answer(said, tuple[bool, Response])
+    return _failure(venue, path, found.reason) if isinstance(found, Failed) else found
 
 
 def _failure(venue: Venue, path: str, reason: str) -> tuple[bool, Response]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import msgspec
-from msgspec import Raw
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from tickerplant.cluster.edge import EdgeNode
-from tickerplant.cluster.messages import Asked, PlantDescription, Report, Rules, Told, encode
-from tickerplant.cluster.metrics import EdgeCollector, families_of
+from tickerplant.cluster.messages import Asked, PlantDescription, Report, Rules, Told
+from tickerplant.cluster.metrics import EDGE_ROWS
 from tickerplant.cluster.remote import RemoteBackend, WaitingRequests, answer
 from tickerplant.cluster.tallies import counted
 from tickerplant.config.settings import EdgeSettings
@@ -30,7 +29,7 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
-from tickerplant.server.metrics import process_registry
+from tickerplant.server.metrics import metric_families
 from tickerplant.server.operations.connections import (
     ConnectionsPage,
     connection_row,
@@ -46,7 +45,7 @@ SERVED_BY = ("profile", "strict_routing", "limits", "venues", "fault_seed", "del
 """What of the plant's description an edge is built of."""
 
 
-class Served:
+class Served(Collector):
     """The clients of an edge: the interface `edge.EdgeClients`, and `server.Remote`.
 
     Args:
@@ -86,9 +85,10 @@ class Served:
         self.has_clock, self.has_token = said.has_clock, said.has_token
         self.running: asyncio.Task[None]
         """Runs while the plant is served, from `start` on; its exception ends the program."""
-        self._node, self._worker, self._complaints = node, worker, complaints
+        self.node: EdgeNode = node
+        self._worker, self._complaints = worker, complaints
         self._is_beside_plant = is_beside_plant
-        self._waiting = WaitingRequests()
+        self.waiting: WaitingRequests = WaitingRequests()
         place.setdefault("host", settings.host)
         place.setdefault("ports", {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port})
         place.setdefault("trusted_proxies", settings.trusted_proxy)
@@ -105,10 +105,9 @@ class Served:
             **place,
         )
         self.server.faults.replace_all(rules)
+        self.server.registry.register(self)
         self.start_outage, self.end_outage = self.server.start_outage, self.server.end_outage
         self.end_streams = self.server.end_streams
-        self._outdated: asyncio.Future[str]
-        """Done when another run of the plant has other settings; says which."""
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -127,57 +126,40 @@ class Served:
             ConfigError: an address or a port cannot be used; nothing stays open.
         """
         hubs = {each.venue.name: each.hub for each in self.server.endpoints}
-        self._outdated = asyncio.get_running_loop().create_future()
         await self.server.start()
         # Before the first connection is accepted, and with the addresses in its first report.
-        self._node.attach(hubs, clients=self, readers=self.server.congestion)
-        self.running = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        """Follow the plant, until cancelled.
-
-        Raises:
-            BusError: another run of the plant has settings with which this edge cannot serve.
-        """
-        following = asyncio.create_task(self._node.run())
-        try:
-            ends: list[asyncio.Future[Any]] = [following, self._outdated]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if self._outdated.done():
-                raise BusError(
-                    f"the plant {self.description.name} was started again with other settings "
-                    f"({self._outdated.result()}): start this edge again"
-                )
-            following.result()
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
+        self.node.attach(hubs, clients=self, readers=self.server.congestion)
+        self.running = asyncio.create_task(self.node.run())
 
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
         await self.server.stop()
         self.running.cancel()
         await asyncio.wait({self.running})
-        await self._node.close()
+        await self.node.close()
 
     # The server's way to its plant: the interface `server.Remote`
 
     def backend(self, endpoint: Endpoint) -> RemoteBackend:
         """Return what decides about the connections of a port."""
-        return RemoteBackend(self._node, endpoint, self._waiting)
+        return RemoteBackend(self.node, endpoint, self.waiting)
 
     def answer_of(self, endpoint: Endpoint) -> RemoteAnswer:
         """Return what answers the HTTP requests of a port."""
-        return partial(answer, self._node, endpoint.venue, self._is_beside_plant)
+        return partial(answer, self.node, endpoint.venue, self._is_beside_plant)
 
-    def registry(self, ports: Collector) -> CollectorRegistry:
-        """Return the metrics of this process."""
-        return process_registry(EdgeCollector(self._node, self._waiting, ports))
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the way to the plant."""
+        return metric_families(EDGE_ROWS, {(): self})
 
     # The plant's way to its clients: the interface `edge.EdgeClients`
 
     def follow(self, description: PlantDescription) -> None:
-        """Serve another run of the plant, or end if it has other settings."""
+        """Serve another run of the plant.
+
+        Raises:
+            BusError: it has settings with which this edge cannot serve.
+        """
         for endpoint in self.server.endpoints:
             endpoint.ending = None
         changed = [
@@ -185,9 +167,12 @@ class Served:
             for name in SERVED_BY
             if getattr(description, name) != getattr(self.description, name)
         ]
-        if changed and not self._outdated.done():
+        if changed:
             self.lose_clients()
-            self._outdated.set_result(", ".join(changed))
+            raise BusError(
+                f"the plant {description.name} was started again with other settings "
+                f"({', '.join(changed)}): start this edge again"
+            )
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         """Count and log the subscriptions to streams of which the plant says that they stay silent."""
@@ -213,7 +198,7 @@ class Served:
 
     def report(self) -> Report:
         """Return the figures of this edge since it started."""
-        server, node = self.server, self._node
+        server, node = self.server, self.node
         row = replace(server.node(self._worker), streams=node.wanted_count, lag_ms=node.delay_ms)
         return Report(
             subscribers=server.congestion.subscriber_count,
@@ -221,12 +206,13 @@ class Served:
             opened=server.totals.connections,
             faults=dict(server.faults.counts),
             fault_hits={on.id: on.hits for on in server.faults},
-            row=Raw(encode(row)),
+            row=row,
         )
 
     def tell(self, asked: Asked) -> Told:
         """Return the figures that the plant asks for; close the connection that it names, if so asked."""
         endpoints, page = self.server.endpoints, None
+        families = self.server.registry.collect() if asked.metrics else ()
         if asked.connections:
             page = connections_page(endpoints, asked.connections, self._worker)
         elif asked.connection:
@@ -242,7 +228,13 @@ class Served:
                 connection.close(CONTROL_PLANE)
         limiters = {each.rate_limiter: each.venue.name for each in endpoints}
         return Told(
-            families=families_of(self.server.registry) if asked.metrics else (),
+            families=tuple(
+                (
+                    *(each.name, each.documentation, each.type),
+                    tuple((one.name, one.labels, float(one.value)) for one in each.samples),
+                )
+                for each in families
+            ),
             tallies={name: counted(each) for each, name in limiters.items() if asked.tallies},
-            page=Raw(encode(page)),
+            page=page,
         )

@@ -3,10 +3,10 @@
 The system shares new connections among them: each listens at the same ports (SO_REUSEPORT).  The program
 keeps the ports bound, so that nobody else takes them, and none of its connections.
 
-    program  ──▶  WorkerTask, then Moved and Stop         standard input
-    program  ◀──  Listening or Refused, then Progress     standard output
+    program  ──▶  WorkerTask, then Order     standard input
+    program  ◀──  Progress                   standard output
 
-The end of standard input without `Stop` means that the program was killed.
+The end of standard input without an order to stop means that the program was killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -55,41 +55,20 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     """Fields of `EdgeSettings`, without those of the bus."""
     bus: BusSettings
     """How the plant is reached; secrets reach the worker in no other way."""
-    is_beside_plant: bool
-    """Whether it certainly runs on the machine of its plant."""
 
 
-class Moved(Struct, frozen=True, tag="moved", tag_field="order"):
-    """The bus was started again, and is reached in another way."""
+class Order(Struct, frozen=True):
+    """Close all connections and end; or go on, with a bus that is reached in another way."""
 
-    bus: BusSettings
-
-
-class Stop(Struct, frozen=True, tag="stop", tag_field="order"):
-    """Close all connections and end."""
+    bus: BusSettings | None = None
 
 
-class Listening(Struct, frozen=True, tag="listening", tag_field="event"):
-    """The worker accepts connections."""
-
-
-class Refused(Struct, frozen=True, tag="refused", tag_field="event"):
-    """The worker cannot serve, and ends."""
-
-    reason: str
-
-
-class Progress(Struct, frozen=True, tag="progress", tag_field="event"):
-    """What the worker has served so far; sent every second, and at its end."""
+class Progress(Struct, frozen=True):
+    """What the worker has served; sent when it accepts connections, every second, and at its end."""
 
     totals: Totals = NOTHING
-
-
-Event: TypeAlias = Listening | Refused | Progress
-
-_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-_orders: msgspec.json.Decoder[Moved | Stop] = msgspec.json.Decoder(Moved | Stop)
-read_order = _orders.decode
+    refused: str = ""
+    """Why it cannot serve, and ends."""
 
 
 def line_of(item: Struct) -> bytes:
@@ -170,11 +149,7 @@ class Workers:
     Args:
         command: The command line of a worker, without its number.
         settings: Fields of `EdgeSettings` for each worker.
-        bus: How the workers reach the plant.
         name: The beginning of their names, which end with their numbers; they have no other if empty.
-        ports: The ports of all.
-        count: How many there are.
-        are_beside_plant: Whether they certainly run on the machine of their plant.
         stop_timeout_s: How long a worker may take to close its connections.
         pauses_s: How long to wait before one that died is replaced: first, for the second time, …
     """
@@ -188,7 +163,6 @@ class Workers:
         ports: SharedPorts,
         count: int,
         *,
-        are_beside_plant: bool,
         stop_timeout_s: float,
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
@@ -198,8 +172,7 @@ class Workers:
         self.running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is never done: workers that die are replaced."""
         self._command, self._settings, self._bus, self._name = command, dict(settings), bus, name
-        self._ports, self._are_beside_plant = ports, are_beside_plant
-        self._stop_timeout_s, self._pauses_s = stop_timeout_s, pauses_s
+        self._ports, self._stop_timeout_s, self._pauses_s = ports, stop_timeout_s, pauses_s
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._ready = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
@@ -242,7 +215,7 @@ class Workers:
         """Let all workers close their connections and end; kill those that take too long."""
         self._stopping.set()
         for slot in self._slots:
-            slot.write(Stop())
+            slot.write(Order())
         if keepers := self._tasks[:-1]:
             _, late = await asyncio.wait(keepers, timeout=self._stop_timeout_s)
             if late:
@@ -263,7 +236,7 @@ class Workers:
     def tell_bus(self) -> None:
         """Tell the workers how the bus is reached now."""
         for slot in self._slots:
-            slot.write(Moved(bus=self._bus))
+            slot.write(Order(bus=self._bus))
 
     async def _keep(self, slot: _Slot) -> None:
         """Keep one worker running."""
@@ -306,11 +279,10 @@ class Workers:
                 name=f"{self._name}-{slot.number}" if self._name else str(slot.number),
                 settings=self._settings,
                 bus=self._bus,
-                is_beside_plant=self._are_beside_plant,
             )
             slot.write(task)
             if self._stopping.is_set():
-                slot.write(Stop())
+                slot.write(Order())
             reason = await self._read(slot, process)
             status = await process.wait()
         except BaseException:
@@ -328,18 +300,15 @@ class Workers:
         while line := await next_line(process.stdout):
             slot.silent_ticks = 0
             try:
-                event = _events.decode(line)
+                said = msgspec.json.decode(line, type=Progress)
             except msgspec.DecodeError:
                 continue  # it is cut off, or too long
-            match event:
-                case Listening():
-                    slot.is_listening = True
-                    if len(self.pids) == len(self._slots) and not self._ready.done():
-                        self._ready.set_result(None)
-                case Progress(totals=totals):
-                    slot.totals = totals
-                case Refused(reason=text):
-                    reason = printable(text)
+            if said.refused:
+                reason = printable(said.refused)
+                continue
+            slot.totals, slot.is_listening = said.totals, True
+            if len(self.pids) == len(self._slots) and not self._ready.done():
+                self._ready.set_result(None)
         return reason
 
     async def _watch(self) -> None:

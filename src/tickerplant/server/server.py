@@ -8,9 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol, Unpack
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
-
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -66,9 +63,6 @@ class Remote(Protocol):
 
     def answer_of(self, endpoint: Endpoint) -> RemoteAnswer:
         """Return what answers the HTTP requests of a port."""
-
-    def registry(self, ports: Collector) -> CollectorRegistry:
-        """Return the metrics of this process, those of its ports among them."""
 
 
 class Server(Ports):
@@ -171,10 +165,10 @@ class Server(Ports):
         ports = PortsCollector(
             self.endpoints, self.flusher, self.complaints, self.faults, self.certificate
         )
-        collector = PlantCollector(
+        plant_collector = PlantCollector(
             plant, ports, rate_limiters_used, self.readiness, self.complaints, truth
         )
-        self.registry = process_registry(collector) if remote is None else remote.registry(ports)
+        self.registry = process_registry(plant_collector if remote is None else ports)
         """The metrics of this process."""
         self.plane = ControlPlane(
             welcome=self.welcome,

@@ -127,11 +127,18 @@ def end_with_input(interrupted: asyncio.Future[None]) -> None:
     loop.add_reader(STANDARD_INPUT, read)
 
 
+async def either(interrupted: asyncio.Future[None], running: asyncio.Future[None]) -> None:
+    """Return when interrupted, or when what is `running` ends; raise the exception of that."""
+    await asyncio.wait({interrupted, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+
+
 async def unless(interrupted: asyncio.Future[None], work: Coroutine[Any, Any, T]) -> T | None:
     """Return the result of `work`; None if interrupted before it is known."""
     working = asyncio.create_task(work)
-    either: list[asyncio.Future[Any]] = [working, interrupted]
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [working, interrupted]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if not interrupted.done():
         return working.result()
     while not working.done():  # some libraries swallow a cancellation
