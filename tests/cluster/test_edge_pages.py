@@ -15,6 +15,7 @@ from whole import whole
 from tickerplant.events import BookSnapshot
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.rate_limiter import MESSAGES
 from tickerplant.server.window import window
 from tickerplant.venue import COINM, VENUES
 
@@ -331,3 +332,15 @@ async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
             server = (await edge.get("/plant/v1/server", venue)).json
             assert (server["venue"], server["build"]) == (venue.name, window().build)
             assert server["addresses"] == edge.server.urls, "those of the edge: the plant has none"
+
+
+@looped
+async def test_what_an_edge_has_counted_is_told_when_it_ends() -> None:
+    async with whole(1) as many:
+        address = "192.0.2.9"
+        many.served[0].server.endpoint("usdm").rate_limiter.note(address, MESSAGES, 0, 5, 2)
+        await many.heard()
+        await many.stop_edge()
+        await many.heard()
+        counted = many.server.endpoint("usdm").rate_limiter.clients[address].tallies[MESSAGES]
+        assert (counted.highest, counted.exceeded) == (5, 2)

@@ -443,3 +443,18 @@ async def test_a_source_that_waits_is_at_most_a_window_ahead_of_its_edges(ends: 
         assert w.node.readers.unreached_bytes <= 8 << 20
         assert len(clients[1].texts()) == count
         assert bool(clients[0].closed) == ends
+
+
+@looped
+async def test_an_edge_that_asked_before_its_plant_began_joins_when_it_begins() -> None:
+    made = World()
+    joining = asyncio.create_task(made.edge())
+    await made.hear(0.1)
+    await made.plant(is_alone=True)
+    try:
+        await made.hear(0.1)
+        assert joining.done()
+        assert len(made.node.edges) == 1
+    finally:
+        await joining
+        await made.close()
