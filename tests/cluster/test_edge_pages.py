@@ -340,7 +340,7 @@ async def test_what_an_edge_has_counted_is_told_when_it_ends() -> None:
         address = "192.0.2.9"
         many.served[0].server.endpoint("usdm").rate_limiter.note(address, MESSAGES, 0, 5, 2)
         await many.heard()
-        await many.stop_edge()
+        await many.served[-1].stop()
         await many.heard()
         counted = many.server.endpoint("usdm").rate_limiter.clients[address].tallies[MESSAGES]
         assert (counted.highest, counted.exceeded) == (5, 2)
