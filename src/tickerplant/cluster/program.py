@@ -39,6 +39,7 @@ from tickerplant.plant import Plant
 from tickerplant.progress import StatusLine
 from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.received import MAX_LINE_BYTES
 from tickerplant.server import event_loop
 from tickerplant.server.server import Server
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
@@ -63,7 +64,6 @@ WORKER = "tickerplant.cluster.program"
 """The module whose `main` is that of a worker."""
 PROGRESS_S = 1.0
 """How often the parent is told what was served."""
-LONGEST_LINE = 1 << 20
 FAILED = 1
 """Exit status when serving ended by an unexpected error."""
 STOP_MARGIN_S = 3.0
@@ -296,7 +296,7 @@ def main() -> None:
 
 
 async def _work() -> None:
-    orders = asyncio.StreamReader(limit=LONGEST_LINE)
+    orders = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     line = await orders.readline()

@@ -40,7 +40,6 @@ STEADY_S = 5.0
 TICK_S = 1.0
 SILENT_TICKS = 30
 """A worker that says nothing for so many ticks is killed and replaced."""
-LONGEST_LINE = 1 << 16
 NOTHING = Totals(0, 0, 0)
 
 
@@ -166,7 +165,6 @@ class Workers:
         stop_timeout_s: float,
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
-        self.restart_count = 0
         self.urls = ports.urls
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
         self.running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -257,7 +255,6 @@ class Workers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
-            self.restart_count += 1
 
     async def _run(self, slot: _Slot) -> str:
         """Run a worker to its end; return how it ended."""
@@ -268,7 +265,6 @@ class Workers:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for this process
-                limit=LONGEST_LINE,
             )
         except OSError as error:
             return f"cannot be started ({error.strerror or error})"
