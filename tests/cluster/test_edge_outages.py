@@ -199,13 +199,13 @@ async def test_a_connection_with_too_many_waiting_requests_is_not_read_until_som
         await until(lambda: slow.asked == MAX_WAITING)
         await asyncio.sleep(0.05)
         assert slow.asked == MAX_WAITING
-        assert many.served[0].waiting.number == MAX_WAITING
-        assert many.served[0].waiting.pause_count == 1
+        assert many.served[0]._waiting.number == MAX_WAITING
+        assert many.served[0]._node.pause_count == 1
         slow.go.set()
         replies = [json.loads(await client.recv()) for _ in range(MAX_WAITING + 8)]
         assert [reply["id"] for reply in replies] == list(range(MAX_WAITING + 8))
         assert {reply["result"] for reply in replies} == {"forwarded"}
-        assert many.served[0].waiting.number == 0
+        assert many.served[0]._waiting.number == 0
 
 
 @looped

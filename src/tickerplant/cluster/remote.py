@@ -78,8 +78,7 @@ class WaitingRequests:
     """Counts the requests of all API connections of an edge that wait for the plant."""
 
     def __init__(self) -> None:
-        self.number = self.pause_count = 0
-        """How many wait, and how often a connection was not read because too many did."""
+        self.number = 0
         self.is_full = False
         """Whether no connection is read until half of them are answered."""
         self.open: dict[RemoteApiRequests, None] = {}
@@ -158,7 +157,7 @@ class RemoteApiRequests:
                     self.reply(self._actions(data, said))
 
         self._backend.node.ask(messages.API, messages.encode(question), on_answer)
-        self._waiting.pause_count += self.is_full
+        self._backend.node.pause_count += self.is_full
         return []
 
     def receive_binary(self, now_ms: int) -> list[Action]:

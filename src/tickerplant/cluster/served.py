@@ -85,10 +85,9 @@ class Served(Collector):
         self.has_clock, self.has_token = said.has_clock, said.has_token
         self.running: asyncio.Task[None]
         """Runs while the plant is served, from `start` on; its exception ends the program."""
-        self.node: EdgeNode = node
-        self._worker, self._complaints = worker, complaints
+        self._node, self._worker, self._complaints = node, worker, complaints
         self._is_beside_plant = is_beside_plant
-        self.waiting: WaitingRequests = WaitingRequests()
+        self._waiting = WaitingRequests()
         place.setdefault("host", settings.host)
         place.setdefault("ports", {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port})
         place.setdefault("trusted_proxies", settings.trusted_proxy)
@@ -128,29 +127,29 @@ class Served(Collector):
         hubs = {each.venue.name: each.hub for each in self.server.endpoints}
         await self.server.start()
         # Before the first connection is accepted, and with the addresses in its first report.
-        self.node.attach(hubs, clients=self, readers=self.server.congestion)
-        self.running = asyncio.create_task(self.node.run())
+        self._node.attach(hubs, clients=self, readers=self.server.congestion)
+        self.running = asyncio.create_task(self._node.run())
 
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
         await self.server.stop()
         self.running.cancel()
         await asyncio.wait({self.running})
-        await self.node.close()
+        await self._node.close()
 
     # The server's way to its plant: the interface `server.Remote`
 
     def backend(self, endpoint: Endpoint) -> RemoteBackend:
         """Return what decides about the connections of a port."""
-        return RemoteBackend(self.node, endpoint, self.waiting)
+        return RemoteBackend(self._node, endpoint, self._waiting)
 
     def answer_of(self, endpoint: Endpoint) -> RemoteAnswer:
         """Return what answers the HTTP requests of a port."""
-        return partial(answer, self.node, endpoint.venue, self._is_beside_plant)
+        return partial(answer, self._node, endpoint.venue, self._is_beside_plant)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the way to the plant."""
-        return metric_families(EDGE_ROWS, {(): self})
+        return metric_families(EDGE_ROWS, {(): self._node})
 
     # The plant's way to its clients: the interface `edge.EdgeClients`
 
@@ -198,7 +197,7 @@ class Served(Collector):
 
     def report(self) -> Report:
         """Return the figures of this edge since it started."""
-        server, node = self.server, self.node
+        server, node = self.server, self._node
         row = replace(server.node(self._worker), streams=node.wanted_count, lag_ms=node.delay_ms)
         return Report(
             subscribers=server.congestion.subscriber_count,
