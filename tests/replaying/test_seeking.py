@@ -627,7 +627,7 @@ def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
         (
             at(TRADES + 9),
             None,
-            r"for --from: expected a time before the end; the recording is from",
+            r"for --from: expected a time before the end of the recording, which is from",
         ),
         (None, TimeSpec(at(0).ns), r"for --to: expected a time after the beginning"),
         (at(50), at(40), r"for --to: expected a time after --from"),

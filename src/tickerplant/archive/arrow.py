@@ -92,7 +92,7 @@ class Converter:
         except _UNFIT:
             fit = [not self._rejects(message) for message in messages]
         if not any(fit):
-            return self._empty()
+            return pa.RecordBatch.from_pylist([], self.schema)
         return self._batch(list(compress(messages, fit)), list(compress(venues, fit)))
 
     def _rejects(self, message: Message) -> bool:
@@ -102,11 +102,6 @@ class Converter:
         self.rejected += 1
         self.first_rejected = self.first_rejected or RejectedMessage(self._table, message, wrong)
         return True
-
-    def _empty(self) -> Any:
-        return pa.RecordBatch.from_arrays(
-            [pa.array([], field.type) for field in self.schema], schema=self.schema
-        )
 
     def _batch(self, messages: Sequence[Message], venues: Sequence[str]) -> Any:
         arrays = [_labels(venues), *(self._array(column, messages) for column in self._columns)]

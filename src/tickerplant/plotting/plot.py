@@ -148,10 +148,11 @@ class _Plot:
         tape = self._tape
         if tape is None:
             return
+        length = duration_text((tape.columns.end_ns - tape.columns.start_ns) / NS_PER_MS)
         holes = len(tape.holes) + tape.more_holes
         missing = f", {count_text(holes, 'hole')}" if holes else ""
         yield (
-            f"{path}: {tape.symbol} over {_length(tape)}, {count_text(tape.messages, 'message')}"
+            f"{path}: {tape.symbol} over {length}, {count_text(tape.messages, 'message')}"
             f"{missing}; {self.progress.seconds:.1f} s"
         )
         for hole in tape.holes[:MOST_HOLES]:
@@ -251,7 +252,3 @@ class _Plot:
     def _units(self) -> Units:
         base, quote = assets_of(self._symbol)
         return Units(quote, "contracts" if venue_of(self._symbol).inverse else base)
-
-
-def _length(tape: Tape) -> str:
-    return duration_text((tape.columns.end_ns - tape.columns.start_ns) / NS_PER_MS)

@@ -46,16 +46,12 @@ class Recorder:
     """Records streams of one venue, as long as `run` runs.
 
     Args:
-        hosts: Where the venue is served.
         names: The streams.
         writer: Records them; the caller closes it.
         rest: Requests snapshots and contracts; `run` closes it.
-        settings: How the feed behaves.
         snapshots_ms: Interval between snapshots of a book; None to take no snapshots.
         levels: Levels of each side in a snapshot.
         profile: The profile of the server; if empty, it is requested until it is known.
-        on_notice: Called with every notice about the streams.
-        clock_ns: Returns the time, ns since the epoch.
         retry_pause_s: Pause after a failed REST request; each further failure doubles it.
     """
 

@@ -81,13 +81,10 @@ class Tap:
     """Records streams of the hub of one venue.
 
     Args:
-        hub: The hub.
-        writer: Where messages and snapshots are recorded.
         names: The streams; if empty, the default streams of every symbol, including symbols that
             are listed later.
         host: The host that snapshots are said to come from, such as `http://127.0.0.1:9001`.
         notes_connections: Whether to write into the manifest which streams are connected.
-        clock_ns: Returns the receive time, ns since the epoch.
     """
 
     def __init__(
@@ -267,8 +264,6 @@ class Taps:
     A venue without contracts, or none of whose streams is named, is not recorded.
 
     Args:
-        settings: What is recorded, and where.
-        plant: The plant.
         urls: Where the venues are served, such as `ws://127.0.0.1:9001`, by their names.
         warn: Takes a subject and a warning when a recording is incomplete or ends too soon;
             returns whether the warning is new.

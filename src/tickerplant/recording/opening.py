@@ -37,12 +37,8 @@ def named_paths(paths: Sequence[str]) -> list[str]:
     for path in paths:
         is_folder = Path(path).is_dir() and not is_recording(path)
         named += (connection_files(path) if is_folder else []) or [path]
-    joined = {Path(each).resolve() for path in named for each in _companions(path)}
+    joined = {Path(each).resolve() for path in named for each in companions_of(path)}
     return [path for path in named if Path(path).resolve() not in joined]
-
-
-def _companions(path: str) -> list[str]:
-    return companions_of(path) if Path(path).is_file() else []
 
 
 def recording_folders(path: str) -> list[str]:

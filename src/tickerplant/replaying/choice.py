@@ -16,7 +16,6 @@ from tickerplant.decode.requests import requested_symbol
 from tickerplant.envelope import HEAD, NAME_AT, split
 from tickerplant.errors import ConfigError
 from tickerplant.formatting import count_text
-from tickerplant.instrument import Instrument
 from tickerplant.recording.line import Batched, Line
 from tickerplant.replaying.scan import FileScan, Scan
 from tickerplant.stream_name import StreamParts, parse_stream_name, upper_case
@@ -138,7 +137,7 @@ def chosen(found: Scan, choice: Choice) -> Scan:
     if not files:
         names = ", ".join(sorted(choice.streams))
         raise ConfigError("--streams", names, f"streams of {', '.join(sorted(choice.symbols))}")
-    instruments = tuple(each for each in found.instruments if _is_chosen(each, choice))
+    instruments = tuple(each for each in found.instruments if choice.has_symbol(each.symbol))
     return Scan(tuple(files), instruments, found.start_ms)
 
 
@@ -149,10 +148,6 @@ def _chosen_file(file: FileScan, choice: Choice) -> FileScan:
         requested=frozenset(filter(choice.has_symbol, file.requested)),
         snapshots=tuple(filter(choice.keeps, file.snapshots)),
     )
-
-
-def _is_chosen(instrument: Instrument, choice: Choice) -> bool:
-    return choice.has_symbol(instrument.symbol)
 
 
 def _is_about(name: StreamParts, symbols: Collection[str], topics: Collection[str]) -> bool:

@@ -32,14 +32,7 @@ class _StoppedError(Exception):
 
 
 class CoverageReader:
-    """What some recordings cover, read once, and again when a file has changed.
-
-    Args:
-        found: The scan of the recordings.
-        plan: What is played.
-        span: The part that is played.
-        answer_s: After this long, a request is answered with what is known.
-    """
+    """What some recordings cover, read once, and again when a file has changed."""
 
     def __init__(self, found: Scan, plan: Plan, span: Span, *, answer_s: float = ANSWER_S) -> None:
         self._found = found

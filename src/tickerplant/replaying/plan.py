@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tickerplant.archive.coverage import Coverage, times_between
 from tickerplant.errors import ConfigError
 from tickerplant.formatting import iso_text
 from tickerplant.recording.line import Batched, RecordedFile
@@ -23,8 +24,6 @@ DEFAULT_WARM_UP_NS = HOUR_MS * NS_PER_MS
 SNAPSHOT_MARGIN_NS = 10 * NS_PER_S
 """A snapshot may be older than its place in the recording: updates from this long before it are
 played too, and a snapshot this shortly before the target may not count."""
-
-FROM, TO = "--from", "--to"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -93,29 +92,15 @@ def span_of(plan: Plan, recordings: Sequence[RecordedFile]) -> Span:
     last_ns = max(
         _last_ns(view, recording) for view, recording in zip(views, recordings, strict=True)
     )
-    begin_ns = plan.begin.at(first_ns, last_ns) if plan.begin else first_ns
-    end_ns = plan.end.at(max(begin_ns, first_ns), last_ns) if plan.end else last_ns + 1
-    end_ns = min(end_ns, last_ns + 1)
+    begin_ns, end_ns = times_between(plan.begin, plan.end, Coverage(first_ns, last_ns))
+    begin_ns, end_ns = max(begin_ns, first_ns), min(end_ns, last_ns + 1)
     if is_limited:
-        _refuse_empty(plan, max(begin_ns, first_ns), end_ns, first_ns, last_ns)
         cursor = LineCursor(views, end_ns)
         cursor.seek(begin_ns)
         if cursor.next_ns is None:
             nothing = f"a time after the next message; there is none from {iso_text(begin_ns)} on"
-            raise ConfigError(TO, iso_text(end_ns), nothing)
-    return Span(first_ns, max(begin_ns, first_ns), end_ns, is_end_known=True)
-
-
-def _refuse_empty(plan: Plan, begin_ns: int, end_ns: int, first_ns: int, last_ns: int) -> None:
-    bounds = f"the recording is from {iso_text(first_ns)} to {iso_text(last_ns)}"
-    if begin_ns > last_ns:
-        raise ConfigError(FROM, iso_text(begin_ns), f"a time before the end; {bounds}")
-    if end_ns <= first_ns:
-        raise ConfigError(TO, iso_text(end_ns), f"a time after the beginning; {bounds}")
-    if end_ns <= begin_ns and plan.end is not None:
-        raise ConfigError(
-            TO, iso_text(end_ns), f"a time after {FROM}, {iso_text(begin_ns)}; {bounds}"
-        )
+            raise ConfigError("--to", iso_text(end_ns), nothing)
+    return Span(first_ns, begin_ns, end_ns, is_end_known=True)
 
 
 def _last_ns(view: Batched, recording: RecordedFile) -> int:

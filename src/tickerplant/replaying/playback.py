@@ -17,7 +17,7 @@ from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.readiness import Readiness
 from tickerplant.recording.event_clock import MISTIMED, SAMPLE_LINES, EventClock, clock_from
-from tickerplant.recording.line import Damage, Line, total_stats
+from tickerplant.recording.line import Line, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.line_cursor import LineCursor
@@ -58,7 +58,7 @@ class Playback:
         self._warn = warn
         paths = [file.path for file in found.files]
         self.span = span_of(plan, recorded_files(paths))
-        self.recordings = recorded_files(paths, self._warn_of_damage)
+        self.recordings = recorded_files(paths, lambda damage: warn(str(damage), ""))
         self._views = views_of(plan, self.recordings)
         self._cursor = LineCursor(self._views, self.span.end_ns)
         self._index = -1
@@ -314,9 +314,6 @@ class Playback:
                 place = recording.place_of(recorded[number][1])
                 self._warn(f"{place}: skipped {skipped.reason}", "")
         player.skipped.clear()
-
-    def _warn_of_damage(self, damage: Damage) -> None:
-        self._warn(str(damage), "")
 
 
 def _shown(symbols: Sequence[str]) -> str:

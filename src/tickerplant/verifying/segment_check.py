@@ -146,13 +146,7 @@ def _same_numbers(paths: Iterable[Path]) -> Iterator[Damage]:
 def _unlisted(
     paths: Sequence[Path], sealed: Mapping[str, SegmentSealed], *, may_be_unfinished: bool
 ) -> Iterator[Damage]:
-    """Yield the segments that the manifest should list, or that no recorder wrote.
-
-    Args:
-        paths: All segments, in order.
-        sealed: Those that the manifest lists.
-        may_be_unfinished: Whether a recorder may have left the last segment unfinished.
-    """
+    """Yield the segments that the manifest should list, or that no recorder wrote."""
     unlisted = [path for path in paths if path.name not in sealed]
     if not unlisted:
         return
@@ -188,13 +182,7 @@ def _ends_of(path: Path) -> tuple[str, int]:
 
 
 def _differences(path: Path, sealed: SegmentSealed, *, is_readable: bool) -> Iterator[Damage]:
-    """Yield how a segment differs from what it was when it was sealed.
-
-    Args:
-        path: The segment.
-        sealed: Its entry in the manifest.
-        is_readable: Whether every block could be read; if not, that is why it differs.
-    """
+    """Yield how a segment differs from what it was when it was sealed."""
     try:
         with open_regular(path) as file:
             size_bytes = file.seek(0, 2)

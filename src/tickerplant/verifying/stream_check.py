@@ -369,15 +369,12 @@ class DepthCheck(IdCheck):
         return found
 
     def _inspect(self, message: Any, received_ns: int) -> None:
-        if not _has_consistent_ids(message):
+        first_id = message.first_update_id
+        if not message.previous_update_id < first_id <= message.final_update_id:
             self.found.inconsistent_ids += 1
         super()._inspect(message, received_ns)
         if self._book is not None:
             self._book.offer(message, received_ns)
-
-
-def _has_consistent_ids(update: DepthUpdate) -> bool:
-    return update.previous_update_id < update.first_update_id <= update.final_update_id
 
 
 def stream_check_of(stream: str, state: WalkState) -> StreamCheck:
