@@ -110,7 +110,7 @@ class Plant:
             ContractChanged: self._change_contract,
             Delivered: self._add_delivery,
             AssetIndex: self._set_asset_index,
-            InsuranceFund: self.venues[USDM.name].set_insurance_fund,
+            InsuranceFund: self._set_insurance_fund,
         }
         """Handlers of the events that concern more than one listed contract."""
         self._open(instruments)
@@ -271,9 +271,12 @@ class Plant:
     def _set_asset_index(self, index: AssetIndex) -> None:
         markets = self.venues[USDM.name]
         known = index.symbol in markets.asset_indices
-        markets.set_asset_index(index)
+        markets.asset_indices[index.symbol] = index
         if not known:
             self._relist()
+
+    def _set_insurance_fund(self, fund: InsuranceFund) -> None:
+        self.venues[USDM.name].insurance_funds[fund.symbol] = fund
 
     def _relist(self) -> None:
         for hub in self.hubs.values():

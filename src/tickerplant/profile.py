@@ -82,10 +82,6 @@ class Profile(Struct, frozen=True, kw_only=True):
     API it is so in every profile.
     """
 
-    def carries_pair(self, venue: Venue) -> bool:
-        """Whether events of `venue` carry the pair besides the symbol."""
-        return venue.always_pair or self.pair_everywhere
-
     def carries_rest_normal_quantity(self, venue: Venue) -> bool:
         """Whether REST aggregate trades of `venue` carry the quantity without RPI orders."""
         return venue.has_rpi and self.rest_normal_quantity
@@ -93,18 +89,6 @@ class Profile(Struct, frozen=True, kw_only=True):
     def splits_routes(self, venue: Venue) -> bool:
         """Whether a stream of `venue` is delivered on one of its paths only."""
         return venue.routed and self.split_routes
-
-    def tells_largest_liquidation(self, venue: Venue) -> bool:
-        """Whether `venue` sends the largest liquidation of each second rather than the latest."""
-        return venue.name in self.largest_liquidation
-
-    def weighs_constituents(self, venue: Venue) -> bool:
-        """Whether index constituents carry a price and a weight."""
-        return self.weighted_constituents or not venue.inverse
-
-    def rate_without_funding(self, venue: Venue) -> str:
-        """Return the rate that mark prices of `venue` carry for a contract without funding."""
-        return venue.unfunded_rate if self.unfunded_rate is None else self.unfunded_rate
 
 
 P2026Q1 = Profile(name="2026q1", period="January to March 2026")

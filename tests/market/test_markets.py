@@ -115,7 +115,9 @@ def test_settlements_of_a_pair_are_remembered_up_to_a_bound(coinm: Markets) -> N
 
 def test_the_latest_index_and_fund_are_known(usdm: Markets) -> None:
     for index in (1, 2):
-        usdm.set_asset_index(AssetIndex("BTCUSD", index, 0, 0, 0, 0, 0, 0, 0, 0, START_MS))
-        usdm.set_insurance_fund(InsuranceFund("BTCUSDT", ("BTCUSDT",), (("BTC", index),), START_MS))
+        usdm.asset_indices["BTCUSD"] = AssetIndex("BTCUSD", index, 0, 0, 0, 0, 0, 0, 0, 0, START_MS)
+        usdm.insurance_funds["BTCUSDT"] = InsuranceFund(
+            "BTCUSDT", ("BTCUSDT",), (("BTC", index),), START_MS
+        )
     assert {symbol: each.index for symbol, each in usdm.asset_indices.items()} == {"BTCUSD": 2}
     assert usdm.insurance_funds["BTCUSDT"].balances == (("BTC", 2),)

@@ -63,7 +63,7 @@ def trade(symbol: str, seed: int, seconds: int = SECONDS) -> Traded:
     market.after(1, surprise)
     while scheduler.next_time_ms < START_MS + seconds * 1000:
         scheduler.step()
-    return Traded(market, agents.opening_rpi_orders(), book, tape)
+    return Traded(market, agents.opening_rpi_orders, book, tape)
 
 
 @pytest.fixture(scope="module")

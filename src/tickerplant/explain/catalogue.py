@@ -188,11 +188,7 @@ def weight_range(weight: Weight) -> str:
 
 
 def weight_text(weight: Weight) -> str:
-    """Return the rule for the weight of a request.
-
-    Raises:
-        TypeError: the rule is of an unknown class.
-    """
+    """Return the rule for the weight of a request."""
     match weight:
         case FlatWeight():
             return str(weight.weight)

@@ -173,12 +173,7 @@ class _Judge(Struct, frozen=True):
         return self._of_stream(given, venue or venue_of_name(given), None)
 
     def _of_path(self, given: str, raw_path: str, venue: Venue, http_method: str) -> Verdict:
-        """Return the verdict on a path.
-
-        Raises:
-            _Nothing: an HTTP method is before what is not of REST.
-            BadTarget: nothing is served there.
-        """
+        """Return the verdict on a path."""
         path, _, query_string = raw_path.partition("?")
         read_as = {"HEAD": "GET", "": "GET"}.get(http_method, http_method)
         if query := find_path(venue, path):
@@ -280,11 +275,7 @@ def _wrong_method(given: str, venue: Venue, path: str, http_method: str) -> Verd
 
 
 def _path_of_url(url: str, venue: Venue | None) -> tuple[str, Venue]:
-    """Return the path of a URL with its query string, and its venue.
-
-    Raises:
-        _Nothing: it is not a URL.
-    """
+    """Return the path of a URL with its query string, and its venue."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -313,7 +304,7 @@ def _markets_with(args: Args, venue: Venue, profile: Profile) -> Markets:
     by_venue[contract.venue.name].add(market)
     asset = args.get("assetSymbol", "anyusd").upper()
     index = AssetIndex(asset, _ONE, 0, 0, _ONE, _ONE, 0, 0, _ONE, _ONE, 0)
-    by_venue[USDM.name].set_asset_index(index)
+    by_venue[USDM.name].asset_indices[asset] = index
     found = by_venue.pop(venue.name)
     if profile.merged_universe:
         found.others = tuple(by_venue.values())

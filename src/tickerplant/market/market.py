@@ -18,7 +18,6 @@ from tickerplant.events import (
     BookTicker,
     CompositeIndex,
     ContractChanged,
-    Delivered,
     DepthUpdate,
     Event,
     FundingPaid,
@@ -82,7 +81,7 @@ class Market:
         self.symbol = instrument.symbol
         self.profile = profile
         self.pair_label: str | UnsetType = UNSET
-        if profile.carries_pair(instrument.venue):
+        if instrument.venue.always_pair or profile.pair_everywhere:
             self.pair_label = instrument.pair
         self.type_label: int | UnsetType = UNSET
         if profile.symbol_type:
@@ -439,12 +438,6 @@ class Market:
             return 0
         premium = round_div((bid - index if bid > index else ask - index) * RATE_ONE, index)
         return premium if -LARGEST <= premium <= LARGEST else None
-
-    @property
-    def past_deliveries(self) -> list[Delivered]:
-        """The settlements of the pair's dated contracts before the first event."""
-        history = self.kept.history
-        return list(history.deliveries()) if history is not None else []
 
     @property
     def stretch(self) -> Stretch:

@@ -191,24 +191,17 @@ class Markets:
             if every or symbol not in SETTLEMENT_INDICES
         ]
 
-    def set_asset_index(self, index: AssetIndex) -> None:
-        """Store the latest index of a margin asset."""
-        self.asset_indices[index.symbol] = index
-
-    def set_insurance_fund(self, fund: InsuranceFund) -> None:
-        """Store the latest balances of an insurance fund."""
-        self.insurance_funds[fund.symbol] = fund
-
     def settlements(self, pair: str) -> list[Delivered]:
         """Return the settlements of the dated contracts of `pair`, oldest first."""
         listed = self.of_pair(pair)
-        before = listed[-1].past_deliveries if listed else []
+        history = listed[-1].kept.history if listed else None
+        before = () if history is None else history.deliveries()
         return [*before, *self.deliveries.get(pair, ())]
 
-    def add_delivery(self, source_events: Delivered) -> None:
+    def add_delivery(self, delivered: Delivered) -> None:
         """Store the settlement of a contract."""
-        settled = self.deliveries.setdefault(source_events.pair, [])
-        settled.append(source_events)
+        settled = self.deliveries.setdefault(delivered.pair, [])
+        settled.append(delivered)
         del settled[:-RETAINED_DELIVERIES]
 
     def __iter__(self) -> Iterator[Market]:

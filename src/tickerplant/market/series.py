@@ -153,9 +153,6 @@ class Positions:
         """Return the positioning at the last whole half hour until `now_ms`, the present time.
 
         Before the first half hour, it is the first positioning.
-
-        Raises:
-            ValueError: there is none yet.
         """
         latest, known = self.latest, self._half_hourly
         if latest is None or known is None:

@@ -182,11 +182,7 @@ def _sessions(name: str, around_ms: int) -> Iterator[Session]:
 
 
 def session(market: str, now_ms: int) -> Session:
-    """Return the session that contains `now_ms`, possibly of kind `NO_TRADING`.
-
-    Raises:
-        KeyError: The market is unknown.
-    """
+    """Return the session that contains `now_ms`, possibly of kind `NO_TRADING`."""
     return next(each for each in _sessions(market, now_ms) if now_ms < each.end_ms)
 
 
@@ -194,9 +190,6 @@ def week(market: str, now_ms: int) -> list[Session]:
     """Return one week of sessions without a gap, starting the day before `now_ms`.
 
     Trading Schedule page: "for a one-week period starting from the day prior to the query time".
-
-    Raises:
-        KeyError: The market is unknown.
     """
     first_ms, last_ms = now_ms - DAY_MS, now_ms + 6 * DAY_MS
     return [

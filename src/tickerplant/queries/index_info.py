@@ -72,7 +72,7 @@ def _constituents(markets: Markets, market: Market, name: str) -> Constituents:
         raise request_errors.unknown_yet(
             f"The index composition of {name}", "the source has not sent it"
         )
-    weighs = markets.profile.weighs_constituents(markets.venue)
+    weighs = markets.profile.weighted_constituents or not markets.venue.inverse
     return Constituents(
         symbol=name,
         time=basket.time_ms,

@@ -83,7 +83,8 @@ class Agents:
             self.rpi_makers = RpiMakers(
                 own, market, market.rpi_orders, sizes, self.touch_makers.move_threshold
             )
-        self._opening_rpi_orders: RpiUpdate | None = None
+        self.opening_rpi_orders: RpiUpdate | None = None
+        """The RPI orders at the opening; their update ids are below that of the opening book."""
         self.takers.on_trade = self._on_trade
         self.touch_makers.on_stale = self._on_stale_quotes
         self.touch_makers.on_moved = self._on_quotes_moved
@@ -113,19 +114,12 @@ class Agents:
         bids = [(bid, touch.opening_quantity()), *self.depth_makers.opening(bid, True)]
         asks = [(ask, touch.opening_quantity()), *self.depth_makers.opening(ask, False)]
         if self.rpi_makers is not None:
-            self._opening_rpi_orders = self.rpi_makers.open(bid, ask)
+            self.opening_rpi_orders = self.rpi_makers.open(bid, ask)
         self.market.open(bids, asks, bid)
         self.takers.start()
         self._plan_quote()
         self._plan_sweep()
         return bids, asks
-
-    def opening_rpi_orders(self) -> RpiUpdate | None:
-        """Return the RPI orders at the opening, or None if the contract has none.
-
-        Their update ids are below the id of the opening book.
-        """
-        return self._opening_rpi_orders
 
     # Conditions
 

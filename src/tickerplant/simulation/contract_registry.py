@@ -152,7 +152,7 @@ class ContractRegistry:
             further.append(contract.basket.at(mark.index_price, second_ms))
         changed = brackets(contract.instrument, contract.contract_profile)
         further.append(ContractChanged(symbol, contract.instrument, changed, second_ms))
-        retail = contract.agents.opening_rpi_orders()
+        retail = contract.agents.opening_rpi_orders
         if retail is not None:
             further.append(retail)
         snapshot = BookSnapshot(symbol, contract.market.engine.update_id, bids, asks, now_ms)
@@ -239,7 +239,7 @@ class ContractRegistry:
         """Change a traded contract."""
         contract = self.contracts[instrument.symbol]
         contract.market.change(instrument)
-        contract.mark.change_delivery(instrument.delivery_date_ms)
+        contract.mark.delivery_date_ms = instrument.delivery_date_ms
         self._emit_change(instrument)
 
     def halt(self, symbol: str) -> None:

@@ -76,10 +76,11 @@ class SimulatedExchange:
         self._assets = AssetIndices(values, Random(f"{seed} assets"))
         self._funds = InsuranceFunds()
         second_ms = start_ms // 1000 * 1000
-        self._opening_of_venues: tuple[Event, ...] = (
+        self.opening_of_venues: tuple[Event, ...] = (
             *self._assets.at(second_ms),
             *self._funds.at(self.registry.traded, second_ms),
         )
+        """The opening events that belong to a whole venue."""
         calendar = ContractCalendar(self.registry, seed, start_ms, listings=listings)
         self.levers = LeverBoard(self._scheduler, self.registry, calendar, seed)
         """What changes the market while it runs."""
@@ -88,11 +89,7 @@ class SimulatedExchange:
     # History and opening
 
     def history(self, symbol: str) -> SimulatedHistory:
-        """Return the bars and trades before the start; they end where trading begins.
-
-        Raises:
-            KeyError: `symbol` was not listed at the start.
-        """
+        """Return the bars and trades before the start; they end where trading begins."""
         return SimulatedHistory(self._inputs_by_symbol[symbol])
 
     def opening(self, symbol: str) -> OpeningEvents:
@@ -103,10 +100,6 @@ class SimulatedExchange:
                 opening books are dropped then.
         """
         return self._opening_events[symbol]
-
-    def opening_of_venues(self) -> tuple[Event, ...]:
-        """Return the opening events that belong to a whole venue."""
-        return self._opening_of_venues
 
     # Trading
 

@@ -120,11 +120,7 @@ def _further(start_ms: int) -> Iterator[Instrument]:
 
 
 def coin_and_quote(symbol: str) -> tuple[Underlying, str]:
-    """Return underlying and quote of a perpetual contract of USDⓈ-M that may be listed.
-
-    Raises:
-        ConfigError: It is not a name of letters and digits, of any script, before one of `QUOTES`.
-    """
+    """Return underlying and quote of a perpetual contract of USDⓈ-M that may be listed."""
     for quote in QUOTES:
         name = symbol.removesuffix(quote)
         if name != symbol and name.isalnum():

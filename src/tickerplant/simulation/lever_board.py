@@ -163,11 +163,7 @@ class LeverBoard:
         self._scheduler.first_at(time_ms, self, partial(self._end, pulled), 0)
 
     def check(self, lever: Lever) -> None:
-        """Check that there are contracts for a lever now.
-
-        Raises:
-            ConfigError: There is no such contract, or the lever makes no sense for it.
-        """
+        """Check that there are contracts for a lever now."""
         traded = {each.symbol: each for each in self._registry.traded}
         if lever.row is LIST:
             self._check_new(lever, traded)

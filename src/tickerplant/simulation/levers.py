@@ -46,11 +46,7 @@ class LeverParam(Struct, frozen=True):
         return one_of("", self.choices) if self.choices else "true or false"
 
     def read(self, given: object) -> Value:
-        """Return the value that somebody wrote.
-
-        Raises:
-            ConfigError: It is not valid.
-        """
+        """Return the value that somebody wrote."""
         if self.kind == "duration":
             return read_duration_ms(self.name, given)
         if self.kind == "flag":
@@ -125,11 +121,7 @@ class LeverState(Struct, frozen=True):
 
 
 def read_duration_ms(name: str, given: object) -> int:
-    """Return a duration that somebody wrote, in milliseconds.
-
-    Raises:
-        ConfigError: It is not a duration.
-    """
+    """Return a duration that somebody wrote, in milliseconds."""
     if not isinstance(given, str):
         raise ConfigError(name, given, EXPECTED_DURATION)
     try:

@@ -47,7 +47,7 @@ class MarkPriceCalculator:
         self._basis: deque[float] = deque(maxlen=BASIS_SAMPLES)
         self._interval_ms = instrument.funding_interval_hours * HOUR_MS
         self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
-        self._delivery_date_ms = instrument.delivery_date_ms
+        self.delivery_date_ms = instrument.delivery_date_ms
         self.pinned_premium: float | None = None
         """If given, the average premium that the predicted funding rate follows from."""
         self._cap = instrument.funding_cap / RATE_ONE
@@ -66,10 +66,6 @@ class MarkPriceCalculator:
         if not self._settle_count:
             return self._index
         return round_div(self._settle_sum, self._settle_count)
-
-    def change_delivery(self, delivery_date_ms: int) -> None:
-        """Let a dated contract be delivered at another time."""
-        self._delivery_date_ms = delivery_date_ms
 
     def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
         """Return the mark price at the second `now_ms`, and add the second to the averages."""
@@ -116,7 +112,7 @@ class MarkPriceCalculator:
         In the last hour the estimated settlement price assumes that the index stays as it is.
         """
         index_price = estimate = self._index = round(index * RATE_ONE)
-        left_ms = self._delivery_date_ms - now_ms
+        left_ms = self.delivery_date_ms - now_ms
         if left_ms <= SETTLEMENT_MS:
             self._settle_sum += index_price
             self._settle_count += 1

@@ -116,9 +116,6 @@ class ContractList:
         """Return if the list is plausible, or was the same for long enough.
 
         A venue does not lose most of its contracts at once, but a bad response may lack them.
-
-        Raises:
-            DecodeError: the list is not accepted yet.
         """
         listed = frozenset(symbol for symbol, each in present.items() if each.status not in GONE)
         gone = len(set(known) - listed)

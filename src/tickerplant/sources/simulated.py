@@ -50,7 +50,7 @@ def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
         plant.markets[symbol].load_history(exchange.history(symbol))
         for event in exchange.opening(symbol):
             plant.publish(event)
-    for event in exchange.opening_of_venues():
+    for event in exchange.opening_of_venues:
         plant.publish(event)
 
 
@@ -171,10 +171,6 @@ class SimulatedSource:
         """Change the clock as requested, see `ClockFields`; return the state when that is done.
 
         If it takes longer than `wait_s`, return the state on the way.
-
-        Raises:
-            ConfigError: A field is unknown, or its value is invalid; nothing is changed.
-            RequestError: The request is not possible now; nothing is changed.
         """
         return await self._errand.steer(given, wait_s, self._change, self.state)
 
@@ -206,12 +202,7 @@ class SimulatedSource:
         self._changed.set()
 
     def _seek_target_ms(self, spec: TimeSpec) -> int:
-        """Return the market time that a seek leads to.
-
-        Raises:
-            ConfigError: It is too far.
-            RequestError: It is in the past, or after the end.
-        """
+        """Return the market time that a seek leads to."""
         now_ms = self._plant.now_ms
         offset_ms = self._machine_ms() if spec == NOW else spec.ns // NS_PER_MS
         signs = {"": offset_ms, "+": now_ms + offset_ms, "-": now_ms - offset_ms}
@@ -231,12 +222,7 @@ class SimulatedSource:
         return target_ms
 
     def _step_target_ms(self, step: Step, is_paused: bool, seeks: bool) -> int:
-        """Return the market time that a step leads to.
-
-        Raises:
-            ConfigError: It is a number of messages, shorter than a millisecond, or too long.
-            RequestError: The simulation is not paused, is over, or there is a seek too.
-        """
+        """Return the market time that a step leads to."""
         step_ms = step.duration_ns // NS_PER_MS
         if not step_ms:
             given = step.messages or f"{step.duration_ns / NS_PER_MS:g}ms"

@@ -134,13 +134,7 @@ class Upstream:
         self._on_loss = on_loss
 
     async def fetch_contracts(self) -> tuple[list[Instrument], int]:
-        """Return the contracts of the venue, and its time in ms.
-
-        Raises:
-            RequestError: the response is an error.
-            UpstreamError: the upstream cannot be reached.
-            DecodeError: the response cannot be used.
-        """
+        """Return the contracts of the venue, and its time in ms."""
         listing, time_ms = await fetch_contracts(self.rest, self.venue)
         for reason in listing.skipped:
             self.skipped["unreadable contract"] += 1
@@ -477,13 +471,7 @@ class Upstream:
         return self._requests.forwards(query, params)
 
     async def fetch(self, query: Query, params: Mapping[str, str]) -> bytes:
-        """Send a request upstream and return the response as JSON.
-
-        Raises:
-            AllowanceSpentError: the upstream allows no more requests of this kind for now.
-            RequestError: the response is an error.
-            UpstreamError: there was no response.
-        """
+        """Send a request upstream and return the response as JSON."""
         return await self._requests.fetch(query, params)
 
     async def refresh_contracts(self) -> None:

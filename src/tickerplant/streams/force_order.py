@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, UnsetType, field
+from msgspec import Struct, UnsetType, field, structs
 
 from tickerplant.events import Liquidation
 from tickerplant.streams.conflation import Conflation
@@ -80,29 +80,25 @@ def force_order(market: Market, event: Liquidation, now_ms: int, _args: Args) ->
     return ForceOrderMessage(event_time=now_ms, order=order)
 
 
+_ONE = Stream(
+    pattern=Pattern("<symbol>@forceOrder"),
+    subjects=one_symbol,
+    events=("forceOrder",),
+    follows=(Liquidation,),
+    pace=ConflatedLiquidations,
+    period=every_ms(1000),
+    build=force_order,
+    conflation=Conflation.NONE,
+    rare=True,
+    doc="The latest liquidation of each second; in profile `current` on USDⓈ-M, the largest.",
+)
+
 STREAMS = (
-    Stream(
-        pattern=Pattern("<symbol>@forceOrder"),
-        subjects=one_symbol,
-        events=("forceOrder",),
-        follows=(Liquidation,),
-        pace=ConflatedLiquidations,
-        period=every_ms(1000),
-        build=force_order,
-        conflation=Conflation.NONE,
-        rare=True,
-        doc="The latest liquidation of each second; in profile `current` on USDⓈ-M, the largest.",
-    ),
-    Stream(
+    _ONE,
+    structs.replace(
+        _ONE,
         pattern=Pattern("!forceOrder@arr"),
         subjects=every_symbol,
-        events=("forceOrder",),
-        follows=(Liquidation,),
-        pace=ConflatedLiquidations,
-        period=every_ms(1000),
-        build=force_order,
-        conflation=Conflation.NONE,
-        rare=True,
         doc="Liquidations of all symbols, at most one per symbol and second, each in a separate message.",
     ),
 )

@@ -52,7 +52,7 @@ def mark_price(market: Market, _event: Any, now_ms: int, _args: Args) -> MarkPri
     if mark.funding_rate is not None:
         rate = decimal_text(mark.funding_rate, RATE_DECIMALS)
     else:
-        rate = profile.rate_without_funding(venue)
+        rate = venue.unfunded_rate if profile.unfunded_rate is None else profile.unfunded_rate
     return MarkPriceMessage(
         event_time=now_ms,
         symbol=market.symbol,

@@ -92,8 +92,8 @@ class ConflatedLiquidations(Conflated):
     def on_event(self, market: Market, event: Liquidation) -> None:  # type: ignore[override]
         """Remember the latest or the largest liquidation of `market`."""
         earlier = self._changed.get(market)
-        largest = market.profile.tells_largest_liquidation(market.instrument.venue)
-        if largest and isinstance(earlier, Liquidation) and event.quantity <= earlier.quantity:
+        is_largest = market.instrument.venue.name in market.profile.largest_liquidation
+        if is_largest and isinstance(earlier, Liquidation) and event.quantity <= earlier.quantity:
             return
         super().on_event(market, event)
 

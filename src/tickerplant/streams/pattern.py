@@ -50,9 +50,5 @@ class Pattern:
         return args
 
     def name(self, **args: str) -> str:
-        """Return the stream name with its parts filled in.
-
-        Raises:
-            KeyError: A part of the pattern is missing in `args`.
-        """
+        """Return the stream name with its parts filled in."""
         return _PART.sub(lambda part: args[part[1]], self.text)
