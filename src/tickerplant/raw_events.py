@@ -5,6 +5,9 @@ quantity.  Converting all numbers to integers would be the larger part of a repl
 enter a market as text, and are converted when a query needs them, or when a derived stream has
 subscribers.
 
+A number that is not a plain decimal, has more decimals than the instrument, or is larger than a
+market can hold raises `ValueError` then; so does a trade whose value is too large.
+
 Fields are in the order in which the exchange writes them, in which they are decoded fastest.
 """
 
@@ -43,12 +46,7 @@ class RawQuote(Struct, frozen=True, gc=False):
     event_time_ms: Whole = field(name="E", default=0)
 
     def event(self, instrument: Instrument) -> BookTicker:
-        """Return the quote in the units of `instrument`.
-
-        Raises:
-            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
-                is larger than a market can hold.
-        """
+        """Return the quote in the units of `instrument`."""
         prices, quantities = instrument.price.units, instrument.quantity.units
         return BookTicker(
             self.symbol,
@@ -74,12 +72,7 @@ class RawDepth(Struct, frozen=True, gc=False):
     asks: list[RawLevel] = field(name="a")
 
     def event(self, instrument: Instrument) -> DepthUpdate:
-        """Return the update in the units of `instrument`.
-
-        Raises:
-            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
-                is larger than a market can hold.
-        """
+        """Return the update in the units of `instrument`."""
         return DepthUpdate(
             self.symbol,
             self.first_update_id,
@@ -104,12 +97,7 @@ class RawTrade(Struct, frozen=True, gc=False):
     origin: str = field(name="X", default="MARKET")
 
     def event(self, instrument: Instrument) -> Trade:
-        """Return the trade in the units of `instrument`.
-
-        Raises:
-            ValueError: A number is not a plain decimal, has more decimals than the instrument, or
-                is larger than a market can hold; the same applies to the value of the trade.
-        """
+        """Return the trade in the units of `instrument`."""
         price = instrument.price.units[self.price]
         quantity = instrument.quantity.units[self.quantity]
         if self.origin == "MARKET" and not instrument.can_count(price, quantity):
@@ -129,12 +117,7 @@ RawEvent: TypeAlias = RawQuote | RawDepth | RawTrade
 
 
 def level_units(instrument: Instrument, levels: Sequence[RawLevel]) -> list[Level]:
-    """Return `levels` in the units of `instrument`.
-
-    Raises:
-        ValueError: A number is not a plain decimal, has more decimals than the instrument, or is
-            larger than a market can hold.
-    """
+    """Return `levels` in the units of `instrument`."""
     prices, quantities = instrument.price.units, instrument.quantity.units
     return [(prices[price], quantities[quantity]) for price, quantity in levels]
 

@@ -47,11 +47,7 @@ def kind_of(mode: int) -> str:
 
 
 def open_regular(path: str | Path, *, pipes: bool = False) -> BufferedReader:
-    """Return the regular file at `path`, open for reading.
-
-    Raises:
-        OSError: `path` cannot be opened, or is not a regular file.
-    """
+    """Return the regular file at `path`, open for reading."""
     check_regular(path, pipes=pipes)
     return Path(path).open("rb")
 

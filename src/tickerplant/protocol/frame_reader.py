@@ -154,11 +154,7 @@ class FrameReader:
         return True
 
     def _check_start(self, first: int, second: int) -> None:
-        """Check the first two bytes of a frame.
-
-        Raises:
-            BadFrame: they are invalid.
-        """
+        """Check the first two bytes of a frame."""
         opcode = first & _OPCODE
         if first & _RESERVED:
             raise _broken("reserved bits are set, and no extension was negotiated")

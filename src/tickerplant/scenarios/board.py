@@ -59,11 +59,7 @@ def scenario_of(given: Mapping[str, object]) -> Scenario:
 
 
 def refuse_market_changes(scenario: Scenario) -> None:
-    """Do nothing if a scenario has only faults.
-
-    Raises:
-        ConfigError: It changes the market: only a simulated one can be changed.
-    """
+    """Do nothing if a scenario has only faults."""
     if scenario.market_changes:
         place = scenario.market_changes[0].place
         expected = (
@@ -118,12 +114,7 @@ class ScenarioBoard:
         return run.id
 
     def check(self, scenario: Scenario) -> None:
-        """Refuse a scenario that this market cannot perform.
-
-        Raises:
-            ConfigError: It changes a market that is not simulated, or names a contract or stream that the
-                market lacks.
-        """
+        """Refuse a scenario that this market cannot perform."""
         if self._stage.exchange is None:
             refuse_market_changes(scenario)
         listed: set[str] = set()

@@ -22,11 +22,7 @@ def library_names() -> tuple[str, ...]:
 
 
 def library_text(name: str) -> str:
-    """Return a scenario of the library as TOML.
-
-    Raises:
-        ConfigError: There is none of this name.
-    """
+    """Return a scenario of the library as TOML."""
     if name not in library_names():
         raise ConfigError("scenario", name, one_of(name, library_names()))
     return _FOLDER.joinpath(name + ENDING).read_text(encoding="utf-8")
@@ -34,9 +30,5 @@ def library_text(name: str) -> str:
 
 @cache
 def library_scenario(name: str) -> Scenario:
-    """Return a scenario of the library.
-
-    Raises:
-        ConfigError: There is none of this name.
-    """
+    """Return a scenario of the library."""
     return parse_scenario(library_text(name), name + ENDING, name)

@@ -109,11 +109,7 @@ def _paragraphs(text: str) -> str:
 
 
 def _change(table: Mapping[str, object], number: str, origin: str, duration_ms: int) -> Change:
-    """Return one change.
-
-    Raises:
-        ConfigError: It is not valid.
-    """
+    """Return one change."""
     at = table.get("at")
     shown = f" (at {at})" if isinstance(at, str) and at.isprintable() and len(at) <= 20 else ""
     place = f"{number}{shown} of {origin}"
@@ -140,11 +136,7 @@ def _change(table: Mapping[str, object], number: str, origin: str, duration_ms: 
 
 
 def _row(table: Mapping[str, object], place: str) -> LeverRow | type[Fault]:
-    """Return what a change is about.
-
-    Raises:
-        ConfigError: It is about nothing that there is, or about two things.
-    """
+    """Return what a change is about."""
     levers = {row.name: row for row in LEVER_ROWS}
     if "market" in table and "fault" in table:
         expected = "a change has one of them; write two changes with the same at"
@@ -184,11 +176,7 @@ def _name(row: LeverRow | type[Fault]) -> str:
 
 
 def _check_plain(key: str, value: object, place: str) -> None:
-    """Refuse what no lever and no fault takes: dates, tables, numbers that are not finite.
-
-    Raises:
-        ConfigError: It is such a value.
-    """
+    """Refuse what no lever and no fault takes: dates, tables, numbers that are not finite."""
     listed = value if isinstance(value, list) else [value]
     for each in listed:
         is_number = isinstance(each, int | float) and abs(each) <= LARGEST_NUMBER
@@ -198,11 +186,7 @@ def _check_plain(key: str, value: object, place: str) -> None:
 
 
 def _time_ms(key: str, value: object, place: str) -> int:
-    """Return a duration in ms.
-
-    Raises:
-        ConfigError: It is missing, or not a duration.
-    """
+    """Return a duration in ms."""
     if not isinstance(value, str):
         raise ConfigError(f"{key} in {place}", value, EXPECTED_DURATION)
     try:
@@ -225,11 +209,7 @@ def _value_text(value: object) -> str:
 
 
 def _refuse_overlaps(changes: Sequence[Change], duration_ms: int) -> None:
-    """Refuse a change that is made again while it holds, such as a second halt of a contract.
-
-    Raises:
-        ConfigError: There is one.
-    """
+    """Refuse a change that is made again while it holds, such as a second halt of a contract."""
     spans: list[_Span] = []
     for change in changes:
         lever = change.action

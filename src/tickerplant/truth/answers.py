@@ -96,12 +96,7 @@ class SentConnections(Struct, frozen=True, kw_only=True):
 
 
 def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> TruthBook:
-    """Return the whole book of a symbol after the last change up to an update id.
-
-    Raises:
-        ConfigError: there is no such contract.
-        RequestError: the book is forgotten, or the market has not reached it; says what is kept.
-    """
+    """Return the whole book of a symbol after the last change up to an update id."""
     found = journal.book(symbol, update_id)
     instrument, book = found.instrument, found.book
     prices, quantities = instrument.price.text, instrument.quantity.text
@@ -180,11 +175,7 @@ def sent_connections(journal: SentJournal) -> SentConnections:
 def sent_page(
     journal: SentJournal, connection: str, from_number: int = 0, limit: int = DEFAULT_ROWS
 ) -> SentPage:
-    """Return what was written to a connection.
-
-    Raises:
-        RequestError: there is no such connection.
-    """
+    """Return what was written to a connection."""
     log = journal.of(connection)
     found: list[SentEntry] = []
     room = MAX_SENT_BYTES

@@ -197,11 +197,7 @@ def _differences(theirs: _Side, truth: _Side, depth: int | None) -> Iterable[Lev
 
 
 def _side(name: SideName, book: Any) -> _Side:
-    """Return one side of a book.
-
-    Raises:
-        ConfigError: it is none.
-    """
+    """Return one side of a book."""
     if isinstance(book, OrderBook):
         is_bid, copy = name == "bid", book.copy()
         given: Any = copy.bids(WHOLE_SIDE) if is_bid else copy.asks(WHOLE_SIDE)

@@ -150,11 +150,7 @@ class Journal:
     # What is asked
 
     def of(self, symbol: str) -> SymbolJournal:
-        """Return what happened to a contract.
-
-        Raises:
-            ConfigError: there is no such contract.
-        """
+        """Return what happened to a contract."""
         found = self.symbols.get(upper_case(symbol))
         if found is None:
             known = sorted(self.symbols)

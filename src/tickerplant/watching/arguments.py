@@ -67,11 +67,7 @@ def hints_of(venue: Venue, names: Iterable[str]) -> dict[str, str]:
 
 
 def check_text(setting: str, text: str) -> None:
-    """Check that an argument can be sent.
-
-    Raises:
-        ConfigError: it is not Unicode: an argument that is not UTF-8 arrives with surrogates.
-    """
+    """Refuse an argument that is not UTF-8: it arrives with surrogates."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ConfigError(setting, text, "valid Unicode text")
 
@@ -99,11 +95,7 @@ def pairs_in(words: Iterable[str], expected: str) -> Iterator[tuple[str, str]]:
 
 
 def listed(setting: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the names in `arguments`, each with its place; `@FILE` and `-` stand for several.
-
-    Raises:
-        ConfigError: a file cannot be read, or there is no name.
-    """
+    """Yield the names in `arguments`, each with its place; `@FILE` and `-` stand for several."""
     is_empty = True
     for argument in arguments:
         try:
@@ -117,11 +109,7 @@ def listed(setting: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def streams_of(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the distinct stream names in `arguments`; `@FILE` and `-` stand for several.
-
-    Raises:
-        ConfigError: a file cannot be read, a name is invalid, or there is none.
-    """
+    """Return the distinct stream names in `arguments`; `@FILE` and `-` stand for several."""
     names: dict[str, None] = {}
     for name, place in listed("STREAM", arguments):
         check_text(place, name)

@@ -35,11 +35,7 @@ class Request(Struct, frozen=True):
 
 
 def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
-    """Send one request and print the response; return the exit status.
-
-    Raises:
-        ConfigError: the arguments are not a request.
-    """
+    """Send one request and print the response; return the exit status."""
     request = parse_request(settings, name, given)
     try:
         response = asyncio.run(_send(settings, request))
@@ -70,9 +66,6 @@ def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Req
         settings: The settings of the command.
         name: A method of the WebSocket API, or a REST path, perhaps with a query string.
         given: The parameters, as `key=value`.
-
-    Raises:
-        ConfigError: the arguments are not a request.
     """
     check_text("METHOD", name)
     if "://" in name:

@@ -46,11 +46,7 @@ class Action(NamedTuple):
 
 
 def control(settings: ControlSettings, name: str, given: Sequence[str]) -> int:
-    """Do one thing with a running server and print its answer; return the exit status.
-
-    Raises:
-        ConfigError: the arguments are nothing that can be done.
-    """
+    """Do one thing with a running server and print its answer; return the exit status."""
     action = _action(name, given)
     try:
         with ControlClient(settings.url, settings.control_token or "") as client:
@@ -73,11 +69,7 @@ def control(settings: ControlSettings, name: str, given: Sequence[str]) -> int:
 
 
 def _action(name: str, given: Sequence[str]) -> Action:
-    """Return what is to be done.
-
-    Raises:
-        ConfigError: there is no such thing, or more or less has to follow.
-    """
+    """Return what is to be done."""
     check_text("ACTION", name)
     for each in given:
         check_text(name, each)
@@ -134,11 +126,7 @@ def _text(value: object) -> str:
 
 
 def fields_of(words: Sequence[str]) -> dict[str, Any]:
-    """Return the fields in `KEY=VALUE` words: numbers, true and false as such, the rest as text.
-
-    Raises:
-        ConfigError: a word is none, or a key comes twice.
-    """
+    """Return the fields in `KEY=VALUE` words: numbers, true and false as such, the rest as text."""
     return {key: _value(text) for key, text in pairs_in(words, "a field such as move=-0.12")}
 
 

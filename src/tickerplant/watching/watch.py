@@ -41,11 +41,7 @@ LAST_LINES_TIMEOUT_S = 1.0
 
 
 def watch(settings: WatchSettings, names: Sequence[str]) -> int:
-    """Watch streams until interrupted, or until the time is up; return the exit status.
-
-    Raises:
-        ConfigError: a name or a setting is invalid.
-    """
+    """Watch streams until interrupted, or until the time is up; return the exit status."""
     unique = streams_of(names)
     venue = venue_of_settings(settings) or venue_of_streams(unique)
     market = Market(
