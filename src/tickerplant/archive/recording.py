@@ -209,13 +209,7 @@ class Recording:
         return Recording(self._paths, selection)
 
     def _time_ns(self, name: str, value: Instant, start_ns: int) -> int:
-        """Return a time that was given, in ns.
-
-        Args:
-            name: The name of the argument.
-            value: The time, or an offset from `start_ns`, or from the end of the recording.
-            start_ns: Where the selection starts; 0 for the beginning of the recording.
-        """
+        """Return a time that was given; an offset counts from `start_ns`, or from the end."""
         if not is_offset(value):
             return instant_ns(name, value)
         by_ns = offset_ns(name, value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import sleep
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from weakref import WeakMethod
@@ -12,10 +13,17 @@ from weakref import WeakMethod
 import msgspec
 from msgspec import Struct
 
+from tickerplant.client.runner import FeedRunner
 from tickerplant.hosted.process import ServerProcess
 
 POLL_S = 0.02
 """How often the state is read while something takes long."""
+SETTLE_POLL_S = 0.002
+"""How often it is checked whether everything is acknowledged."""
+SETTLED_S = 10.0
+"""The longest wait for acknowledgements and snapshots, for example while faults are injected."""
+CAUGHT_UP_S = 1.0
+"""The longest wait for what a step sent, for example while a queue is full."""
 
 
 class ClockState(Struct, frozen=True, kw_only=True):
@@ -60,26 +68,15 @@ class MarketClock:
 
     Args:
         process: The server.
-        settle: A method that returns when the streams that were subscribed to are acknowledged.
-        catch_up: A method that returns when everything that was sent was received.
-        waiting: A method that returns a context within which the program waits for the market.
-        jumped: A method that is called when the market continues from another position.
+        runner: A method of the market that returns its runner.
     """
 
-    def __init__(
-        self,
-        process: ServerProcess,
-        settle: Callable[[], Coroutine[None, None, None]],
-        catch_up: Callable[[], Coroutine[None, None, None]],
-        waiting: Callable[[], AbstractContextManager[None]],
-        jumped: Callable[[], None],
-    ) -> None:
+    def __init__(self, process: ServerProcess, runner: Callable[[], FeedRunner]) -> None:
         self.is_started = False
         """Whether it was started, or is left to the program."""
         self._process = process
         # The market has its clock; a reference back would keep it, and its server, after its last use.
-        self._settle, self._catch_up = WeakMethod(settle), WeakMethod(catch_up)
-        self._waiting, self._jumped = WeakMethod(waiting), WeakMethod(jumped)
+        self._runner_of = WeakMethod(runner)
 
     async def state(self) -> ClockState:
         """Return market time, speed, and whether it is paused.
@@ -107,8 +104,7 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         self.is_started = True
-        if settle := self._settle():
-            await settle()
+        await self._settle()
         return await self._send({"paused": False})
 
     async def set_speed(self, speed: float) -> ClockState:
@@ -141,8 +137,8 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         state = await self._complete({"seek": _text_of(to)})
-        if jumped := self._jumped():
-            jumped()
+        if runner := self._runner:
+            runner.jumped()
         return state
 
     async def step(self, by: int | str | timedelta = 1) -> ClockState:
@@ -163,23 +159,39 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         self.is_started = True
-        if settle := self._settle():
-            await settle()
+        await self._settle()
         return await self._complete({"step": _text_of(by)})
 
-    async def _complete(self, fields: dict[str, Any]) -> ClockState:
-        waiting = self._waiting()
-        with nullcontext() if waiting is None else waiting():
-            return await self._completed(fields)
+    @property
+    def _runner(self) -> FeedRunner | None:
+        """The runner of the market; None after its last use."""
+        found = self._runner_of()
+        return found() if found else None
 
-    async def _completed(self, fields: dict[str, Any]) -> ClockState:
-        state = await self._send(fields)
-        while state.pending:
-            await sleep(POLL_S)
-            state = await self._send({})
-        if catch_up := self._catch_up():
-            await catch_up()
-        return state
+    async def _settle(self) -> None:
+        """Return when what was subscribed to is acknowledged, and every book had its first snapshot.
+
+        Return after a while in any case.
+        """
+        runner = self._runner
+        if runner is None:
+            return
+        with runner.waiting():
+            loop = asyncio.get_running_loop()
+            until_s = loop.time() + SETTLED_S
+            while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
+                await sleep(SETTLE_POLL_S)
+
+    async def _complete(self, fields: dict[str, Any]) -> ClockState:
+        runner = self._runner
+        with nullcontext() if runner is None else runner.waiting():
+            state = await self._send(fields)
+            while state.pending:
+                await sleep(POLL_S)
+                state = await self._send({})
+            if runner is not None:
+                await runner.catch_up(CAUGHT_UP_S)
+            return state
 
     async def _send(self, fields: dict[str, Any]) -> ClockState:
         return _read_state(await self._process.send(fields))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import sleep
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from os import PathLike, fspath
 from typing import Literal, TypeAlias
 from weakref import finalize
@@ -35,10 +34,6 @@ StrPath: TypeAlias = str | PathLike[str]
 
 POLL_S = 0.002
 """How often it is checked whether the clock is to start, and the position is reached."""
-SETTLED_S = 10.0
-"""The longest wait for acknowledgements and snapshots, for example while faults are injected."""
-CAUGHT_UP_S = 1.0
-"""The longest wait for what a step sent, for example while a queue is full."""
 _UNKNOWN = "ws://127.0.0.1:1"
 """The address before the server has one."""
 
@@ -195,9 +190,7 @@ class HostedMarket(Market):
         self._hosting = hosting
         self._process = ServerProcess(hosting.name, self._lose)
         self._starting: asyncio.Task[None] | None = None
-        self.clock = MarketClock(
-            self._process, self._settle, self._catch_up, self._waiting, self._jumped
-        )
+        self.clock = MarketClock(self._process, self._present_runner)
         """Market time: reads, pauses and changes it."""
 
     @property
@@ -211,27 +204,8 @@ class HostedMarket(Market):
             raise RuntimeError("the venue is that of the recordings, known once the market is open")
         return super().venue
 
-    async def _settle(self) -> None:
-        """Return when what was subscribed to is acknowledged, and every book had its first snapshot.
-
-        Return after a while in any case.
-        """
-        runner = self._runner
-        with runner.waiting():
-            loop = asyncio.get_running_loop()
-            until_s = loop.time() + SETTLED_S
-            while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
-                await sleep(POLL_S)
-
-    async def _catch_up(self) -> None:
-        await self._runner.catch_up(CAUGHT_UP_S)
-
-    def _jumped(self) -> None:
-        self._runner.jumped()
-
-    def _waiting(self) -> AbstractContextManager[None]:
-        """Return a context within which the program waits for the market, not the market for it."""
-        return self._runner.waiting()
+    def _present_runner(self) -> FeedRunner:
+        return self._runner
 
     async def _open(self) -> None:
         if self._was_opened:

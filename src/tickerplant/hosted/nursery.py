@@ -41,11 +41,7 @@ _REPORT = msgspec.json.Decoder(ChildReport)
 class ForkedChild:
     """A child that a nursery forks; it is used as `subprocess.Popen` is.  Thread-safe.
 
-    Args:
-        to_child: Its standard input.
-        from_child: Its standard output.
-        log: Its standard error; None if that is a file.
-        channel: Brings its pid and exit status; what is written to it kills the child.
+    Its channel brings its pid and exit status; what is written to it kills the child.
     """
 
     def __init__(

@@ -193,13 +193,7 @@ def sentence_of(fields: dict[str, Any]) -> str:
 
 
 def unexpected_end(name: str, status: int | None, last_line: str) -> UpstreamError:
-    """Return the error of a child that has ended by itself.
-
-    Args:
-        name: What it served.
-        status: Its exit status, negative for a signal; None if it is not known.
-        last_line: The last line of its log; empty if there is none.
-    """
+    """Return the error of a child that has ended by itself."""
     last = f": {last_line}" if last_line else ""
     return UpstreamError(name, f"its server ended unexpectedly ({exit_text(status)}){last}")
 

@@ -557,9 +557,7 @@ class RecordingSource:
     async def _sleep(self, seconds: float, on_time: Callable[[], float] | None = None) -> None:
         """Return after a time, or when a request comes.
 
-        Args:
-            seconds: The time.
-            on_time: Called after the time; while it returns another one, sleep on for so long.
+        After the time, `on_time` is called; while it returns another one, sleep on for so long.
         """
         loop = asyncio.get_running_loop()
         self._alarm = alarm = loop.create_future()

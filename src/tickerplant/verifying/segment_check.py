@@ -28,13 +28,7 @@ _NEVER_SEALED = "it is not listed in the manifest"
 class SegmentCheck:
     """Compares each segment with the manifest, once it has been read.
 
-    Args:
-        folder: The recording.
-        manifest: None if there is none.
-        present: Its segments, as they were before the manifest was read: of these, all are sealed
-            but the last.
-        streams: The checks of all streams so far.
-        damage: Takes the differences.
+    Of the segments that were `present` before the manifest was read, all are sealed but the last.
     """
 
     def __init__(

@@ -60,12 +60,9 @@ _snapshot = msgspec.json.Decoder(SequencedSnapshot).decode
 class Walk:
     """The walk through a recording.
 
-    Args:
-        paths: A folder of segments; or segments and files of lines, which are merged.
-        streams: Only these are checked; all if there are none.
-        max_listed: Maximum number of gaps, outages and book breaks to list of each stream.
-        max_streams: Maximum number of streams to check; the messages of further ones are counted as
-            unknown.
+    Its paths are a folder of segments; or segments and files of lines, which are merged.  Only
+    `streams` are checked, all if there are none; messages of more than `max_streams` are counted as
+    unknown.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
