@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import field
+from msgspec import field, structs
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
@@ -49,28 +49,27 @@ def asset_index(index: AssetIndex, _event: Any, now_ms: int, _args: Args) -> Ass
     )
 
 
+_EVERY = Stream(
+    pattern=Pattern("!assetIndex@arr"),
+    subjects=every_asset_index,
+    events=("assetIndexUpdate",),
+    pace=Periodic,
+    period=every_ms(1000),
+    build=asset_index,
+    conflation=Conflation.MERGED_ARRAY,
+    venues=(USDM,),
+    array=True,
+    doc="The value of every margin asset in multi-assets mode.",
+)
+
 STREAMS = (
-    Stream(
-        pattern=Pattern("!assetIndex@arr"),
-        subjects=every_asset_index,
-        events=("assetIndexUpdate",),
-        pace=Periodic,
-        period=every_ms(1000),
-        build=asset_index,
-        conflation=Conflation.MERGED_ARRAY,
-        venues=(USDM,),
-        array=True,
-        doc="The value of every margin asset in multi-assets mode.",
-    ),
-    Stream(
+    _EVERY,
+    structs.replace(
+        _EVERY,
         pattern=Pattern("<assetSymbol>@assetIndex"),
         subjects=one_asset_index,
-        events=("assetIndexUpdate",),
-        pace=Periodic,
-        period=every_ms(1000),
-        build=asset_index,
         conflation=Conflation.NEWEST,
-        venues=(USDM,),
+        array=False,
         doc="The value of one margin asset in multi-assets mode.",
     ),
 )

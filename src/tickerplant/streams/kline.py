@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from tickerplant.events import AggregateTrade, BarClosed, Event, MarkPrice, Trade
 from tickerplant.instrument import CONTRACT_TYPES, RATE_DECIMALS, decimal_text
@@ -222,6 +222,19 @@ def mark_price_kline(
     return MarkPriceKlineMessage(event_time=now_ms, pair=market.instrument.pair, candle=found)
 
 
+_KLINE = Stream(
+    pattern=Pattern(f"<symbol>@kline_{ANY_INTERVAL}"),
+    subjects=one_symbol_anywhere,
+    events=("kline",),
+    follows=(Trade, AggregateTrade, BarClosed),
+    pace=ConflatedCandles,
+    period=every_ms(250),
+    build=kline,
+    conflation=Conflation.NEWEST_CANDLE,
+    doc="The open candle, while it changes, and once more when it closes.",
+)
+
+
 def _price_stream(
     name: str,
     event: str,
@@ -229,40 +242,25 @@ def _price_stream(
     build: Callable[[Market, Event, int, Args], Struct | None],
     doc: str,
 ) -> Stream:
-    return Stream(
+    return structs.replace(
+        _KLINE,
         pattern=Pattern(name + ANY_INTERVAL),
         subjects=inverse(subjects),
         events=(event,),
         follows=(MarkPrice, BarClosed),
-        pace=ConflatedCandles,
-        period=every_ms(250),
         build=build,
-        conflation=Conflation.NEWEST_CANDLE,
         doc=doc,
     )
 
 
 STREAMS = (
-    Stream(
-        pattern=Pattern(f"<symbol>@kline_{ANY_INTERVAL}"),
-        subjects=one_symbol_anywhere,
-        events=("kline",),
-        follows=(Trade, AggregateTrade, BarClosed),
-        pace=ConflatedCandles,
-        period=every_ms(250),
-        build=kline,
-        conflation=Conflation.NEWEST_CANDLE,
-        doc="The open candle, while it changes, and once more when it closes.",
-    ),
-    Stream(
+    _KLINE,
+    structs.replace(
+        _KLINE,
         pattern=Pattern(f"<pair>_{_ANY_TYPE}@continuousKline_{ANY_INTERVAL}"),
         subjects=one_contract_anywhere,
         events=("continuous_kline",),
-        follows=(Trade, AggregateTrade, BarClosed),
-        pace=ConflatedCandles,
-        period=every_ms(250),
         build=continuous_kline,
-        conflation=Conflation.NEWEST_CANDLE,
         doc="The open candle of the contract that is of this type: after a delivery it is another "
         "contract, and a candle that began before has the trades of both.  The ids in it are those of "
         "trades.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UnsetType, field
+from msgspec import UnsetType, field, structs
 
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
@@ -118,51 +118,44 @@ def ticker(market: Market, _event: Any, now_ms: int, _args: Args) -> TickerMessa
     )
 
 
-_CHANGES = (Trade, AggregateTrade, WindowMoved)
+_MINI_TICKER = Stream(
+    pattern=Pattern("<symbol>@miniTicker"),
+    subjects=one_symbol,
+    events=("24hrMiniTicker",),
+    pace=Periodic,
+    period=lambda venue, _: venue.mini_ticker_ms,
+    build=mini_ticker,
+    conflation=Conflation.NEWEST,
+    doc="Last price, range and volume of the rolling 24 hours.",
+)
+_MINI_TICKERS = structs.replace(
+    _MINI_TICKER,
+    pattern=Pattern("!miniTicker@arr"),
+    subjects=every_symbol,
+    follows=(Trade, AggregateTrade, WindowMoved),
+    pace=ConflatedTrades,
+    period=every_ms(1000),
+    conflation=Conflation.MERGED_ARRAY,
+    array=True,
+    doc="The mini tickers of all symbols that changed.",
+)
 
 STREAMS = (
-    Stream(
-        pattern=Pattern("<symbol>@miniTicker"),
-        subjects=one_symbol,
-        events=("24hrMiniTicker",),
-        pace=Periodic,
-        period=lambda venue, _: venue.mini_ticker_ms,
-        build=mini_ticker,
-        conflation=Conflation.NEWEST,
-        doc="Last price, range and volume of the rolling 24 hours.",
-    ),
-    Stream(
-        pattern=Pattern("!miniTicker@arr"),
-        subjects=every_symbol,
-        events=("24hrMiniTicker",),
-        follows=_CHANGES,
-        pace=ConflatedTrades,
-        period=every_ms(1000),
-        build=mini_ticker,
-        conflation=Conflation.MERGED_ARRAY,
-        array=True,
-        doc="The mini tickers of all symbols that changed.",
-    ),
-    Stream(
+    _MINI_TICKER,
+    _MINI_TICKERS,
+    structs.replace(
+        _MINI_TICKER,
         pattern=Pattern("<symbol>@ticker"),
-        subjects=one_symbol,
         events=("24hrTicker",),
-        pace=Periodic,
         period=lambda venue, _: venue.ticker_ms,
         build=ticker,
-        conflation=Conflation.NEWEST,
         doc="All statistics of the rolling 24 hours.",
     ),
-    Stream(
+    structs.replace(
+        _MINI_TICKERS,
         pattern=Pattern("!ticker@arr"),
-        subjects=every_symbol,
         events=("24hrTicker",),
-        follows=_CHANGES,
-        pace=ConflatedTrades,
-        period=every_ms(1000),
         build=ticker,
-        conflation=Conflation.MERGED_ARRAY,
-        array=True,
         doc="The tickers of all symbols that changed.",
     ),
 )
