@@ -66,33 +66,19 @@ def best_prices_without_id(market: Market) -> BestPrices:
     return structs.replace(best_prices(market), last_update_id=UNSET)
 
 
-# WebSocket API page "Symbol Order Book Ticker": weight 2 for one symbol, 5 for all.
-_WEIGHT = SymbolWeight(one=2, every=5)
-_DOC = "The best bid and ask, without RPI orders."
+_QUERY = Query(
+    path="/v1/ticker/bookTicker",
+    venues=(USDM,),
+    # WebSocket API page "Symbol Order Book Ticker": weight 2 for one symbol, 5 for all.
+    weight=SymbolWeight(one=2, every=5),
+    params=(ANY_SYMBOL,),
+    handler=partial(for_each_market, row=best_prices_without_id),
+    doc="The best bid and ask, without RPI orders.",
+)
+_WITH_ID = partial(for_each_market, row=best_prices)
 
 QUERIES = (
-    Query(
-        method="ticker.book",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL,),
-        handler=partial(for_each_market, row=best_prices),
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/ticker/bookTicker",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL,),
-        handler=partial(for_each_market, row=best_prices_without_id),
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/ticker/bookTicker",
-        venues=(COINM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL, ANY_PAIR),
-        handler=partial(for_each_market, row=best_prices),
-        doc=_DOC,
-    ),
+    structs.replace(_QUERY, method="ticker.book", path=None, handler=_WITH_ID),
+    _QUERY,
+    structs.replace(_QUERY, venues=(COINM,), params=(ANY_SYMBOL, ANY_PAIR), handler=_WITH_ID),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from tickerplant.market import figures
 from tickerplant.queries import request_errors
@@ -106,25 +106,14 @@ def _day(kind: type[Day | SortedDay], now_ms: int, market: Market) -> Day | Sort
     )
 
 
-# REST pages "24hr Ticker Price Change Statistics": weight 1 for one symbol, 40 for all.
-_WEIGHT = SymbolWeight(one=1, every=40)
-_DOC = "Price change and volume of the last 24 hours."
-
-QUERIES = (
-    Query(
-        path="/v1/ticker/24hr",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL,),
-        handler=day,
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/ticker/24hr",
-        venues=(COINM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL, ANY_PAIR),
-        handler=day,
-        doc=_DOC,
-    ),
+_QUERY = Query(
+    path="/v1/ticker/24hr",
+    venues=(USDM,),
+    # REST pages "24hr Ticker Price Change Statistics": weight 1 for one symbol, 40 for all.
+    weight=SymbolWeight(one=1, every=40),
+    params=(ANY_SYMBOL,),
+    handler=day,
+    doc="Price change and volume of the last 24 hours.",
 )
+
+QUERIES = (_QUERY, structs.replace(_QUERY, venues=(COINM,), params=(ANY_SYMBOL, ANY_PAIR)))

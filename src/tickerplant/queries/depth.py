@@ -11,7 +11,7 @@ from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
 from tickerplant.queries.query import FlatWeight, LimitWeight, Query
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -106,7 +106,6 @@ QUERIES = (
     Query(
         method="depth",
         path="/v1/depth",
-        venues=(USDM, COINM),
         # Order Book pages: weight 2 for 5, 10, 20, 50; 5 for 100; 10 for 500; 20 for 1000; so 10
         # for the default of 500.
         weight=LimitWeight(_WEIGHTS, unlimited=10),

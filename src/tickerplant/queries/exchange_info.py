@@ -43,7 +43,6 @@ GENERAL = (
     Query(
         method="ping",
         path="/v1/ping",
-        venues=(USDM, COINM),
         is_market_data=False,
         weight=FlatWeight(1),
         handler=ping,
@@ -52,7 +51,6 @@ GENERAL = (
     Query(
         method="time",
         path="/v1/time",
-        venues=(USDM, COINM),
         is_market_data=False,
         weight=FlatWeight(1),
         handler=time,
@@ -340,22 +338,17 @@ def _bound(scale: Scale, units: int) -> str:
     return text if part.strip("0") else whole
 
 
+_QUERY = Query(
+    path="/v1/exchangeInfo",
+    venues=(USDM,),
+    weight=FlatWeight(1),
+    stays=True,
+    handler=exchange_info,
+    doc="The symbols, their scales and their rules.",
+)
+
 QUERIES = (
     *GENERAL,
-    Query(
-        path="/v1/exchangeInfo",
-        venues=(USDM,),
-        weight=FlatWeight(1),
-        stays=True,
-        handler=exchange_info,
-        doc="The symbols, their scales and their rules.",
-    ),
-    Query(
-        path="/v1/exchangeInfo",
-        venues=(COINM,),
-        weight=FlatWeight(1),
-        stays=True,
-        handler=coin_exchange_info,
-        doc="The symbols, their scales and their rules.",
-    ),
+    _QUERY,
+    msgspec.structs.replace(_QUERY, venues=(COINM,), handler=coin_exchange_info),
 )

@@ -36,7 +36,7 @@ from tickerplant.queries.param import (
 )
 from tickerplant.queries.query import LimitWeight, Query
 from tickerplant.units import DAY_MS
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
@@ -200,7 +200,6 @@ def _query(name: str, handler: Callable[..., Found], doc: str, *params: Param) -
 
     return Query(
         path=f"/v1/{name}",
-        venues=(USDM, COINM),
         weight=WEIGHT,
         params=(*params, *CANDLE_PARAMS),
         handler=respond,

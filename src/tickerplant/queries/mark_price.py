@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
@@ -56,23 +56,16 @@ def premium_index(market: Market) -> PremiumIndex:
     )
 
 
-_PREMIUM_INDICES = partial(for_each_market, row=premium_index)
+_QUERY = Query(
+    path="/v1/premiumIndex",
+    venues=(USDM,),
+    weight=SymbolWeight(one=1, every=10),
+    params=(ANY_SYMBOL,),
+    handler=partial(for_each_market, row=premium_index),
+    doc="Mark price, index price and predicted funding.",
+)
 
 QUERIES = (
-    Query(
-        path="/v1/premiumIndex",
-        venues=(USDM,),
-        weight=SymbolWeight(one=1, every=10),
-        params=(ANY_SYMBOL,),
-        handler=_PREMIUM_INDICES,
-        doc="Mark price, index price and predicted funding.",
-    ),
-    Query(
-        path="/v1/premiumIndex",
-        venues=(COINM,),
-        weight=FlatWeight(10),
-        params=(ANY_SYMBOL, ANY_PAIR),
-        handler=_PREMIUM_INDICES,
-        doc="Mark price, index price and predicted funding.",
-    ),
+    _QUERY,
+    structs.replace(_QUERY, venues=(COINM,), weight=FlatWeight(10), params=(ANY_SYMBOL, ANY_PAIR)),
 )

@@ -151,7 +151,6 @@ def _worth(instrument: Instrument, quantity: int, mark: int) -> int:
 QUERIES = (
     Query(
         path="/v1/openInterest",
-        venues=(USDM, COINM),
         weight=FlatWeight(1),
         params=(Param("symbol", "market", listed_market, "The symbol.", required=True),),
         handler=open_interest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
@@ -38,35 +38,19 @@ def last_price(market: Market) -> LastPrice:
     )
 
 
-# WebSocket API page "Symbol Price Ticker": weight 1 for one symbol, 2 for all.
-_WEIGHT = SymbolWeight(one=1, every=2)
-_DOC = "The last traded price."
-_LAST_PRICES = partial(for_each_market, row=last_price)
+_QUERY = Query(
+    method="ticker.price",
+    path="/v1/ticker/price",
+    venues=(USDM,),
+    # WebSocket API page "Symbol Price Ticker": weight 1 for one symbol, 2 for all.
+    weight=SymbolWeight(one=1, every=2),
+    params=(ANY_SYMBOL,),
+    handler=partial(for_each_market, row=last_price),
+    doc="The last traded price.",
+)
 
 QUERIES = (
-    Query(
-        method="ticker.price",
-        path="/v1/ticker/price",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL,),
-        handler=_LAST_PRICES,
-        doc=_DOC,
-    ),
-    Query(
-        path="/v2/ticker/price",
-        venues=(USDM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL,),
-        handler=_LAST_PRICES,
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/ticker/price",
-        venues=(COINM,),
-        weight=_WEIGHT,
-        params=(ANY_SYMBOL, ANY_PAIR),
-        handler=_LAST_PRICES,
-        doc=_DOC,
-    ),
+    _QUERY,
+    structs.replace(_QUERY, method=None, path="/v2/ticker/price"),
+    structs.replace(_QUERY, method=None, venues=(COINM,), params=(ANY_SYMBOL, ANY_PAIR)),
 )

@@ -18,7 +18,7 @@ from tickerplant.errors import RequestError
 from tickerplant.profile import Profile
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import Param
-from tickerplant.venue import Venue
+from tickerplant.venue import VENUES, Venue
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -86,7 +86,7 @@ class Query(Struct, frozen=True, kw_only=True):
     """Its path after the venue's REST prefix; None if REST does not have it."""
     absolute: bool = False
     """Whether `path` is complete: the statistics have no venue prefix."""
-    venues: tuple[Venue, ...]
+    venues: tuple[Venue, ...] = VENUES
     is_market_data: bool = True
     """Whether it is about a market, not about the server."""
     weight: Weight

@@ -22,7 +22,6 @@ from tickerplant.queries.param import (
 )
 from tickerplant.queries.query import FlatWeight, Query, Rows
 from tickerplant.units import DAY_MS
-from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
@@ -141,7 +140,6 @@ _KEPT = "Of those since the start the last {:,} are kept; a simulated market has
 QUERIES = (
     Query(
         path="/v1/trades",
-        venues=(USDM, COINM),
         weight=FlatWeight(5),
         params=(ONE_SYMBOL, _LIMIT),
         handler=trades,
@@ -149,7 +147,6 @@ QUERIES = (
     ),
     Query(
         path="/v1/historicalTrades",
-        venues=(USDM, COINM),
         weight=FlatWeight(20),
         requires_key=True,
         params=(
@@ -162,7 +159,6 @@ QUERIES = (
     ),
     Query(
         path="/v1/aggTrades",
-        venues=(USDM, COINM),
         weight=FlatWeight(20),
         params=(
             ONE_SYMBOL,
