@@ -164,7 +164,9 @@ class LineFile:
         """
         rest = b""
         for lines in self._complete_lines(texts):
-            self._parse = self._parse or _form_of(_first_lines(lines), self.path)
+            if self._parse is None:
+                first = lines.split(b"\n", FORM_LINES)[:FORM_LINES]
+                self._parse = _form_of([line.rstrip(b"\r") for line in first], self.path)
             text, rest = self._split_readable(rest + lines)
             if batch := self._read(text):
                 yield batch
@@ -351,10 +353,6 @@ def _form_of(lines: list[bytes], path: str) -> _Parse:
             return _parse_iso
     shown = lines[0][:40].decode(errors="replace") if lines else ""
     raise RecordingError(path, f"{shown!r} is not a recording line, expected {EXPECTED}", line=1)
-
-
-def _first_lines(text: bytes) -> list[bytes]:
-    return [line.rstrip(b"\r") for line in text.split(b"\n", FORM_LINES)[:FORM_LINES]]
 
 
 def _unit_ns(lines: Iterable[bytes]) -> int:

@@ -230,15 +230,14 @@ def _scan_file(
     ahead_ms = typical_ahead_ms(times)
     first_ms = EventClock(ahead_ms).first_ms(*times[0]) if times else 0
     symbols = {_topic(stream) for stream in streams} & inference.keys()
-    venues = Counter(venue_of(symbol).name for symbol in symbols)
-    is_complete = line_count < max_lines or (
-        isinstance(file, Segments) and _is_sealed(file, manifest)
-    )
-    if manifest is not None:
+    venues = Counter(venue_of(symbol).name for symbol in symbols) or Counter([USDM.name])
+    is_complete = line_count < max_lines
+    if manifest is not None and isinstance(file, Segments):
+        is_complete |= {path.name for path in file.files()} <= manifest.sealed.keys()
         streams |= manifest.counts.keys()
     file_scan = FileScan(
         path=file.path,
-        venue=manifest.venue if manifest else _most_common(venues) or USDM.name,
+        venue=manifest.venue if manifest else venues.most_common(1)[0][0],
         has_manifest=manifest is not None,
         profile=manifest.profile if manifest else "",
         snapshot_times=_snapshot_times(manifest) if manifest else None,
@@ -269,14 +268,6 @@ def _requested(file: RecordedFile, manifest: Manifest | None) -> set[str]:
     if isinstance(file, LineFile | Capture):
         streams = file.requested
     return {topic for topic in map(_topic, streams) if 0 < len(topic) <= LONGEST_SYMBOL}
-
-
-def _is_sealed(file: Segments, manifest: Manifest | None) -> bool:
-    return manifest is not None and {path.name for path in file.files()} <= manifest.sealed.keys()
-
-
-def _most_common(venues: Counter[str]) -> str:
-    return venues.most_common(1)[0][0] if venues else ""
 
 
 def _snapshot_times(manifest: Manifest) -> tuple[SnapshotTime, ...]:

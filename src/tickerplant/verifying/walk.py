@@ -30,9 +30,13 @@ from tickerplant.recording.segments import Segments
 from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.units import NS_PER_MS
-from tickerplant.verifying.damage import MAX_DAMAGE, DamageLog
 from tickerplant.verifying.findings import PROVEN, RecordingFinding, StreamFinding
-from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
+from tickerplant.verifying.segment_check import (
+    MAX_DAMAGE,
+    DamageLog,
+    SegmentCheck,
+    is_being_recorded,
+)
 from tickerplant.verifying.stream_check import (
     StreamCheck,
     UncheckedStream,
