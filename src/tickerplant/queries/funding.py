@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
@@ -166,47 +166,42 @@ _WINDOW = (
         f"of USDⓈ-M {USDM.default_funding_count} without times.",
     ),
 )
-_SYMBOL_DOC = "The symbol, also of a contract that was removed"
-_DOC = "Past funding payments; with `startTime` the first from there on, otherwise the latest."
-_INFO_DOC = (
-    "Bounds and interval of funding, for contracts where they are unusual; "
-    "in profile `current` for all contracts that pay funding."
+_RATES = Query(
+    path="/v1/fundingRate",
+    venues=(USDM,),
+    weight=FlatWeight(0),
+    allowance=FUNDING_ALLOWANCE,
+    params=(
+        Param(
+            "symbol",
+            "series",
+            fundings,
+            "The symbol, also of a contract that was removed; every symbol if left out.",
+        ),
+        *_WINDOW,
+    ),
+    handler=funding_rates,
+    doc="Past funding payments; with `startTime` the first from there on, otherwise the latest.",
+)
+_COIN_SYMBOL = "The symbol, also of a contract that was removed."
+_INFO = structs.replace(
+    _RATES,
+    path="/v1/fundingInfo",
+    params=(),
+    handler=funding_info,
+    doc="Bounds and interval of funding, for contracts where they are unusual; "
+    "in profile `current` for all contracts that pay funding.",
 )
 
 QUERIES = (
-    Query(
-        path="/v1/fundingRate",
-        venues=(USDM,),
-        weight=FlatWeight(0),
-        allowance=FUNDING_ALLOWANCE,
-        params=(
-            Param("symbol", "series", fundings, f"{_SYMBOL_DOC}; every symbol if left out."),
-            *_WINDOW,
-        ),
-        handler=funding_rates,
-        doc=_DOC,
-    ),
-    Query(
-        path="/v1/fundingRate",
+    _RATES,
+    structs.replace(
+        _RATES,
         venues=(COINM,),
         weight=FlatWeight(1),
-        params=(Param("symbol", "series", fundings, f"{_SYMBOL_DOC}.", required=True), *_WINDOW),
-        handler=funding_rates,
-        doc=_DOC,
+        allowance=None,
+        params=(Param("symbol", "series", fundings, _COIN_SYMBOL, required=True), *_WINDOW),
     ),
-    Query(
-        path="/v1/fundingInfo",
-        venues=(USDM,),
-        weight=FlatWeight(0),
-        allowance=FUNDING_ALLOWANCE,
-        handler=funding_info,
-        doc=_INFO_DOC,
-    ),
-    Query(
-        path="/v1/fundingInfo",
-        venues=(COINM,),
-        weight=FlatWeight(1),
-        handler=funding_info,
-        doc=_INFO_DOC,
-    ),
+    _INFO,
+    structs.replace(_INFO, venues=(COINM,), weight=FlatWeight(1), allowance=None),
 )

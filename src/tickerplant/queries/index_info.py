@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
 
-from tickerplant.events import IndexConstituent
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
@@ -76,16 +75,15 @@ def _constituents(markets: Markets, market: Market, name: str) -> Constituents:
     return Constituents(
         symbol=name,
         time=basket.time_ms,
-        constituents=[_constituent(each, weighs=weighs) for each in basket.constituents],
-    )
-
-
-def _constituent(spot: IndexConstituent, *, weighs: bool) -> Constituent:
-    return Constituent(
-        exchange=spot.exchange,
-        symbol=spot.symbol,
-        price=decimal_text(spot.price, RATE_DECIMALS) if weighs else UNSET,
-        weight=decimal_text(spot.weight, RATE_DECIMALS) if weighs else UNSET,
+        constituents=[
+            Constituent(
+                exchange=spot.exchange,
+                symbol=spot.symbol,
+                price=decimal_text(spot.price, RATE_DECIMALS) if weighs else UNSET,
+                weight=decimal_text(spot.weight, RATE_DECIMALS) if weighs else UNSET,
+            )
+            for spot in basket.constituents
+        ],
     )
 
 
