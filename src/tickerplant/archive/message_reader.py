@@ -89,7 +89,6 @@ class MessageReader:
         self.reason = ""
         """What is wrong with the first of them."""
         self.streams: set[str] = set()
-        """The streams seen so far."""
         self._selection = selection
         self._snapshots = snapshots
         self._payloads = payloads

@@ -135,7 +135,6 @@ class Disk:
         self.lines = self.blocks = self.text_bytes = self.stored_bytes = 0
         """Totals of what was written."""
         self.segments = 0
-        """Segments that were started."""
         self.left_out = 0
         """Lines that were not written after the failure."""
         self._folder = folder

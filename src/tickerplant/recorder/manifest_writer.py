@@ -52,7 +52,6 @@ class ManifestWriter(Observer):
         clock_ns: Callable[[], int],
     ) -> None:
         self.gaps = 0
-        """Gaps so far."""
         self.outages = 0
         """Times that streams were disconnected."""
         self._note = note

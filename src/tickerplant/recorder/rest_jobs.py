@@ -99,7 +99,6 @@ class RestJobs:
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.snapshots = 0
-        """Snapshots that were recorded."""
         self._rest = rest
         self._schedule = schedule
         self._books = books

@@ -11,25 +11,27 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tickerplant.errors import ConfigError
+from tickerplant.feed.context import Observer
 from tickerplant.formatting import printable
 from tickerplant.hub.channel import Listener
 from tickerplant.hub.hub import Hub
 from tickerplant.instrument import Instrument
 from tickerplant.logs import logger
 from tickerplant.market.market import Market
+from tickerplant.notices import Notice
 from tickerplant.plant import Plant
 from tickerplant.queries.depth import depth
 from tickerplant.queries.exchange_info import coin_exchange_info, exchange_info
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.known_books import KnownBooks
 from tickerplant.recorder.manifest_writer import ManifestWriter
-from tickerplant.recorder.relayed import Relayed, Source
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
 from tickerplant.stream_name import book_of_diffs
@@ -99,7 +101,6 @@ class Tap:
     ) -> None:
         self.writer = writer
         self.messages = 0
-        """Messages that were received."""
         self._hub = hub
         self._markets = hub.markets
         self._address = f"{host}{self._markets.venue.rest_prefix}/v1/depth"
@@ -110,7 +111,6 @@ class Tap:
         self._default_symbols: set[str] | None = None if names else set()
         """Symbols whose default streams are recorded; None if streams were named."""
         self.snapshots = 0
-        """Snapshots that were recorded."""
         self._books = KnownBooks(SNAPSHOT_LEVELS)
         self._book_gaps: dict[str, int] = {}
         """Symbols whose depth updates are recorded, each with the gaps its book has had."""
@@ -245,6 +245,56 @@ class Tap:
         self._books.requested(key, now_ms)
         self._books.load(key, body, now_ms)
         del self._snapshots_due[symbol]
+
+
+class Source(Protocol):
+    """An upstream, as far as a recording needs it."""
+
+    def observe(self, observer: Observer, overhear: Callable[[Notice], object]) -> None:
+        """Notify `observer` of connections, and call `overhear` with every notice."""
+
+    def source_of(self, name: str) -> str:
+        """Return the upstream stream that the stream `name` is made from."""
+
+
+class Relayed(Observer):
+    """Passes notices of an upstream to the manifest, under the names of the recorded streams.
+
+    A relay subscribes upstream to streams of its own choice and to those of its clients.
+    """
+
+    def __init__(
+        self, source: Source, recorded: Callable[[], Collection[str]], manifest: ManifestWriter
+    ) -> None:
+        self._source = source
+        self._recorded = recorded
+        self._manifest = manifest
+        source.observe(self, self.take)
+
+    def take(self, notice: Notice) -> None:
+        """Take a notice about streams of the upstream."""
+        if names := self._names(notice.streams):
+            self._manifest.take(structs.replace(notice, streams=names))
+
+    def delivering(self, connection: int, names: Iterable[str]) -> None:
+        """Note that a connection delivers `names`."""
+        if recorded := self._names(names):
+            self._manifest.delivering(connection, recorded)
+
+    def renewed(self, connection: int, names: Iterable[str]) -> None:
+        """Note that a connection replaced another one in time."""
+        if recorded := self._names(names):
+            self._manifest.renewed(connection, recorded)
+
+    def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
+        """Note that one of several connections was lost."""
+        if recorded := self._names(names):
+            self._manifest.covered(connection, recorded, reason)
+
+    def _names(self, upstream: Iterable[str]) -> tuple[str, ...]:
+        """Return the recorded streams that are made from streams of the upstream."""
+        sources, source_of = set(upstream), self._source.source_of
+        return tuple(name for name in self._recorded() if source_of(name) in sources)
 
 
 class TapSettings(Struct, frozen=True, kw_only=True):

@@ -108,14 +108,12 @@ class LineFile:
         self._stored: StoredText | None = None
         self._parse: _Parse | None = None
         self._line_number = 0
-        """Lines of text read so far."""
         self._latest_ns = 0
         self._end_reason = ""
         """Why reading ends before the end of the file; empty if it does not."""
         self._bad_lines = 0
         """Consecutive lines in another form, up to the last one read."""
         self._batch = b""
-        """The text of the last batch."""
 
     def place_of(self, raw: bytes) -> Place:
         """Return the place of a message of the last batch."""

@@ -22,7 +22,6 @@ class LineCursor:
         """Which recording `_lines` belong to."""
         self._lines: Sequence[Line] = ()
         self._start = 0
-        """Which of `_lines` is next."""
 
     @property
     def next_ns(self) -> int | None:

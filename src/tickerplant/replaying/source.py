@@ -125,9 +125,7 @@ class RecordingSource:
         self._quiet_until_ns = 0
         """The end of the last quiet period that was logged."""
         self._errand = Errand("replay")
-        """The requested seek or step."""
         self._has_run = False
-        """Whether `run` has returned."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.Future[None] | None = None
         """Ends the current sleep early."""

@@ -38,7 +38,6 @@ class DamageLog:
         self.is_running = False
         """Whether a recorder is still writing, so that a truncated end is no damage."""
         self.paths: set[str] = set()
-        """Damaged files."""
         self._found = found
         self._listed: set[Damage] = set()
 

@@ -69,7 +69,6 @@ class StreamCheck:
         """What was found so far, without what is counted here."""
         self._state = state
         self._event_ms = 0
-        """The latest event time."""
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it needs `take_slow`."""
