@@ -28,7 +28,7 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.readiness import Readiness
 from tickerplant.recording import manifest_entries
-from tickerplant.replaying.lateness import Lateness
+from tickerplant.replaying.source import Lateness
 from tickerplant.scenarios.library import library_names, library_scenario
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.flushing import Flusher

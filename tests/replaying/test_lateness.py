@@ -5,7 +5,7 @@ from pathlib import Path
 from played import NS, Replay, recorded, trade
 
 from tickerplant.recording.line import Line
-from tickerplant.replaying.lateness import Lateness
+from tickerplant.replaying.source import Lateness
 
 MS = 1_000_000
 

@@ -157,12 +157,7 @@ class Batcher:
         )
 
     def take(self, messages: Iterable[Message], venue: str) -> Iterator[tuple[TableName, Any]]:
-        """Take messages in the order in which they were received; yield batches if there is enough.
-
-        Args:
-            messages: Messages of the tables.
-            venue: Their venue; empty if each symbol decides.
-        """
+        """Take messages in the order in which they were received; yield batches if there is enough."""
         for message in messages:
             table = table_of(message.stream)
             assert table is not None  # noqa: S101  # it is one of the tables

@@ -65,10 +65,6 @@ class MarketClock:
     The clock starts by itself when the program waits for the first message, and everything it has
     subscribed to by then is acknowledged; unless the market was opened with `paused=True`, or
     `pause`, `resume` or `step` was called before.
-
-    Args:
-        process: The server.
-        runner: A method of the market that returns its runner.
     """
 
     def __init__(self, process: ServerProcess, runner: Callable[[], FeedRunner]) -> None:

@@ -250,7 +250,6 @@ class HostedMarket(Market):
             raise self._runner.failure
 
     def _lose(self, failure: TickerplantError) -> None:
-        """End everything that waits: the server has ended."""
         self._runner.end(failure)
 
 

@@ -135,7 +135,6 @@ class Tap:
         self.messages += 1
 
     def _record_update(self, name: str, payload: bytes) -> None:
-        """Record an update of a book, and a snapshot if the book as it is recorded wants one."""
         self._record(name, payload)
         if name in self._books and self._books.offer(name, payload, self._markets.now_ms):
             symbol = self._books.symbol_of(name)
@@ -388,7 +387,6 @@ class Taps:
 def _chosen(
     settings: TapSettings, plant: Plant, urls: Mapping[str, str]
 ) -> Iterable[tuple[Venue, Sequence[str]]]:
-    """Yield the venues to record, each with the streams that are named, if any."""
     venues = [plant.venues[name].venue for name in urls if len(plant.venues[name])]
     if not settings.folder:
         return

@@ -37,12 +37,7 @@ _message_of: Callable[[bytes], bytes] = itemgetter(slice(TIME_DIGITS + 1, -1))
 
 
 def segment_name(number: int, started: str) -> str:
-    """Return the name of a segment.
-
-    Args:
-        number: Counted from 1 through the recording.
-        started: When it was started, such as `20261121T181900Z`.
-    """
+    """Return the name of a segment."""
     return f"{number:06d}-{started}{SUFFIX}"
 
 

@@ -273,14 +273,12 @@ class Playback:
         return clock_from(ahead_ms, times).first_ms(*times[0])
 
     def _change_recording(self, index: int) -> None:
-        """Note that a line of another recording is played; warn of two that hold the same streams."""
         if index in self._started:
             self._compare(self._index, index)
         self._started.add(index)
         self._index = index
 
     def _compare(self, one: int, other: int) -> None:
-        """Warn if two recordings that overlap in time hold the same streams."""
         if (one, other) in self._compared:
             return
         self._compared |= {(one, other), (other, one)}
@@ -305,7 +303,6 @@ class Playback:
         lines: Sequence[Line],
         recorded: Sequence[Line],
     ) -> None:
-        """Warn of the first line of each kind that a player skipped, with its place in the file."""
         recording = self.recordings[index]
         for skipped in player.skipped:
             if (recording.path, skipped.kind) not in self._reported:

@@ -266,7 +266,6 @@ class Player:
     def _play_run(  # noqa: C901  # functions for its parts would be calls for each line
         self, lines: Sequence[Line], *, prompt: bool = False
     ) -> None:
-        """Play `lines`, and apply them at the end."""
         routes, now_ms = self._routes, self._plant.now_ms
         unapplied = _Unapplied(self._plant)
         earliest_ms, latest_ms = self._clock.bounds_ms(lines)
@@ -334,7 +333,6 @@ class Player:
             self._plant.publish(event)
 
     def _show(self, symbol: str, snapshot: bytes) -> None:
-        """Send a recorded snapshot to the subscribers of the depth updates of `symbol`."""
         for suffix in DEPTH_SUFFIXES:
             stream = f"{symbol.lower()}@depth{suffix}"
             hub = self._plant.hubs[self._found.stream_venue(stream, self._file)]

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from tickerplant.control.clock import CONFLICT, NOW, ClockRequest, Step
 from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, ReplayState
@@ -31,11 +33,10 @@ from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
-from tickerplant.readiness import Readiness
-from tickerplant.recording.line import share_read
+from tickerplant.readiness import Readiness, Sample
+from tickerplant.recording.line import Line, share_read
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.replaying.coverage_reader import CoverageReader
-from tickerplant.replaying.lateness import Lateness
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.playback import Playback
 from tickerplant.replaying.scan import Scan
@@ -66,6 +67,10 @@ QUIET_S = 60.0
 """A longer wait for the next message is reported, because it looks like a replay that hangs."""
 REBASE_AFTER_MS = 1_000
 """If the subscribers take longer, a rebased replay reads the current time again."""
+LATE_BOUNDS_MS = (1, 2, 10, 100)
+"""For each of these, messages that are at least this late are counted."""
+
+_received_ns = itemgetter(0)
 
 
 class RecordingSource:
@@ -331,7 +336,6 @@ class RecordingSource:
                     await self._turn()
 
     async def _turn(self) -> None:
-        """Give the event loop a turn, in which the server flushes; wait for congested readers."""
         await asyncio.sleep(0)
         is_free = not self._clock.speed or self._clock.is_stopped
         if self._readers.congested or (is_free and self._readers.is_incomplete):
@@ -468,7 +472,6 @@ class RecordingSource:
             self._errand.end()
 
     async def _seek_to(self, target_ns: int) -> None:
-        """Move to a position; return early if another one is requested."""
         playback = self._playback
         self._step, self._is_stopped = None, False
         self._clock.stop(self._machine_ns(), playback.limit_ns)
@@ -492,7 +495,6 @@ class RecordingSource:
         self._errand.end()
 
     async def _run_steps(self, steps: Iterator[None]) -> None:
-        """Run through `steps`, with turns of the event loop in between."""
         loop = asyncio.get_running_loop()
         turned_s = loop.time()
         for _ in steps:
@@ -615,3 +617,38 @@ class _Slice:
             self._turned_s = now_s
             self._messages, self._turned_bytes = 0, text_bytes
         return full
+
+
+class Lateness:
+    """Counts the messages played at a pace, and how many of them were late."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.late = dict.fromkeys(LATE_BOUNDS_MS, 0)
+        """The messages that were played at least this many ms late."""
+
+    def count(self, lines: Sequence[Line], due_ns: int, speed: float) -> None:
+        """Count `lines`, which are played when everything up to `due_ns` is due."""
+        self.messages += len(lines)
+        for bound_ms in LATE_BOUNDS_MS:
+            late_ns = due_ns - int(bound_ms * NS_PER_MS * speed)
+            if lines[0][0] > late_ns:
+                return
+            self.late[bound_ms] += bisect_right(lines, late_ns, key=_received_ns)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples for `/metrics`."""
+        yield Sample(
+            name="replay_paced",
+            type="counter",
+            value=self.messages,
+            doc="Recorded messages that were played at a pace.",
+        )
+        for bound_ms, count in self.late.items():
+            yield Sample(
+                name="replay_late",
+                type="counter",
+                value=count,
+                doc="Of those, messages that were played later than they were due, by how much.",
+                labels={"over": f"{bound_ms}ms"},
+            )

@@ -141,12 +141,7 @@ class PytestExchanges:
 
 
 def arguments_of(item: pytest.Item, *, strict: bool = True) -> dict[str, Any]:
-    """Return what the markers of a test ask for; a marker of its own counts more than its module's.
-
-    Args:
-        item: The test.
-        strict: Whether a wrong marker lets the test fail; otherwise what is wrong is left out.
-    """
+    """Return what the markers of a test ask for; a marker of its own counts more than its module's."""
     asked: dict[str, Any] = {}
     for mark in reversed(list(item.iter_markers("exchange"))):
         if mark.args and strict:

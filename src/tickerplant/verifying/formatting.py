@@ -119,7 +119,6 @@ def _recording(found: RecordingFinding, max_listed: int) -> Iterator[str]:
 
 
 def _stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
-    """Return the titles of the columns, and a row for each stream: those with messages, if there are any."""
     shown = [each for each in found.streams if each.messages] or found.streams
     rows = [_row(each, found) for each in shown]
     used = [
@@ -173,7 +172,6 @@ def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
 
 
 def _missing(each: StreamFinding) -> str:
-    """Return how many messages are missing; `-` if that cannot be known."""
     if each.proof in {"rising ids", "none"}:
         return "-"
     if not each.unknown_gaps:
@@ -195,7 +193,6 @@ def _book(book: BookFinding) -> str:
 
 
 def _books(found: RecordingFinding) -> Iterator[str]:
-    """Yield for how long the books are known that are not known from the start to the end."""
     for stream in found.streams:
         book = stream.book
         if book is None or not book.updates or book.is_known_throughout:
@@ -248,7 +245,6 @@ def _place(place: Place, found: RecordingFinding) -> str:
 
 
 def _outages(found: RecordingFinding) -> Iterator[str]:
-    """Yield outages; equal ones of several streams on one line."""
     alike: defaultdict[tuple[int, int, str], dict[str, list[str]]] = defaultdict(dict)
     for stream in found.streams:
         for each in stream.first_outages:

@@ -153,7 +153,6 @@ def is_being_recorded(folder: str) -> bool:
 
 
 def _missing_segments(folder: str, names: Iterable[str]) -> Iterator[Damage]:
-    """Yield the segments that are missing, by the numbers of the others."""
     numbers = sorted({int(match[1]) for match in map(NUMBERED.match, names) if match})
     for before, after in pairwise(numbers):
         if after - before > 1:
@@ -165,7 +164,6 @@ def _missing_segments(folder: str, names: Iterable[str]) -> Iterator[Damage]:
 
 
 def _same_numbers(paths: Iterable[Path]) -> Iterator[Damage]:
-    """Yield the segments with the number of another one."""
     first: dict[int, Path] = {}
     for path in paths:
         if match := NUMBERED.match(path.name):

@@ -305,7 +305,6 @@ class IdCheck(StreamCheck):
             self._open_gaps.append(_OpenGap(gap, cursor.expected_id, cursor.link_of(message)))
 
     def _fills_gap(self, message: Any) -> bool:
-        """Whether a late message is the first that is missing in a gap; narrow the gap if so."""
         item_id, link = self._cursor.id_of(message), self._cursor.link_of(message)
         for each in self._open_gaps:
             if link == each.expected_id:
@@ -315,7 +314,6 @@ class IdCheck(StreamCheck):
         return False
 
     def _narrow(self, filled: _OpenGap, item_id: int) -> None:
-        """Let a gap begin after `item_id`, and remove it if nothing is missing any more."""
         gap, found = filled.gap, self.found
         gap.after_id = item_id
         if gap.missing is not None:
