@@ -342,7 +342,6 @@ class Recording:
     def _lines(
         self, recordings: list[RecordedFile], from_ns: int | None = None
     ) -> Iterator[tuple[int, list[Line]]]:
-        """Yield the lines from the start of the selection, or from `from_ns`, to its end."""
         start_ns, end_ns = self._selection.start_ns, self._selection.end_ns
         is_empty = True
         for index, lines in merge(recordings, start_ns if from_ns is None else from_ns):

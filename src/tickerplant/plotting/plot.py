@@ -169,11 +169,7 @@ class _Plot:
             yield f"! {count_text(tape.unreadable, 'unreadable message')} left out"
 
     def _streams(self, recording: Recording) -> list[str]:
-        """Return the streams to read; none if it is not known which were recorded.
-
-        Raises:
-            ConfigError: Of the symbol nothing was recorded that can be drawn.
-        """
+        """Return the streams to read; none if it is not known which were recorded."""
         try:
             recording.select(symbols=[self._symbol])
         except ConfigError as error:

@@ -218,7 +218,6 @@ def _without_tail(path: str) -> Damage:
 
 
 def _differences(path: str, text: bytes, lines: int, tail: Tail) -> list[Damage]:
-    """Return how the complete lines of a manifest differ from its tail."""
     if sha256(text[: tail.size_bytes]).hexdigest() == tail.sha256:
         if not tail.ended or len(text) == tail.size_bytes:
             return []

@@ -255,11 +255,7 @@ class RecordingSource:
         self._wake()
 
     def _seek_target_ns(self, spec: TimeSpec) -> int:
-        """Return the position that a seek leads to.
-
-        Raises:
-            RequestError: It is not in the recordings.
-        """
+        """Return the position that a seek leads to."""
         span = self._playback.span
         if spec.sign:
             offset_ns = spec.ns if spec.sign == "+" else -spec.ns

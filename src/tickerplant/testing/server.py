@@ -112,11 +112,7 @@ class ServerProcess:
                 raise UpstreamError(self.name, too_long)
 
     def _read(self, until_s: float) -> bytes:
-        """Return what the child has written.
-
-        Raises:
-            UpstreamError: it has ended, or nothing comes in time.
-        """
+        """Return what the child has written."""
         assert self._child is not None  # noqa: S101  # it was started
         assert self._child.stdout is not None  # noqa: S101  # it is a pipe
         output = self._child.stdout.fileno()
@@ -191,7 +187,6 @@ class ServerProcess:
 
 
 def _problem_of(refused: ControlError) -> Problem:
-    """Return the exception that says why the server refused something: of an argument, or another."""
     message, status = refused.message, refused.status
     if status == HTTPStatus.BAD_REQUEST:
         return Problem("ConfigError", message, {"setting": refused.field, "expected": ""})

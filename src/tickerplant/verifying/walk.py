@@ -208,7 +208,6 @@ class Walk:
                 check.take_slow(message, received_ns)
 
     def _walk_slow(self, raw: bytes, received_ns: int) -> None:
-        """Walk a line of any form."""
         self._state.raw = raw
         try:
             stream, payload, _, _ = self._decoders[self._state.file_index].decode(raw)
