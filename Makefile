@@ -58,7 +58,7 @@ promtool: ## Install promtool, with which the alert rules are tested (Debian, as
 
 test: lint types window-check unit ## Check lint, format, types, the window, and all that a test itself decides (4 minutes)
 
-test-slow: $(TOOLS) $(WINDOW) ## Test what needs real processes, real time and a browser (6 minutes)
+test-slow: $(TOOLS) $(WINDOW) ## Test what needs real processes, real time and a browser (3 minutes)
 	@$(has_chromium) >/dev/null || $(unpack_chromium) || echo "There is no Chromium: tests of the window are skipped." >&2
 	$(PYTEST) --numprocesses 3 --dist loadfile -m slow
 
