@@ -134,7 +134,7 @@ class Congestion:
                 self.forget(reader)
 
     def check(self, reader: CheckedReader, now_ms: int) -> None:
-        """Close `reader` if it has taken nothing of what waits for it for too long."""
+        """Close `reader`, checked several times in `max_unread_ms`, if it has taken nothing in that."""
         taken_bytes = reader.taken_bytes if reader.unsent_bytes else None
         if taken_bytes is None:
             self._behind.pop(reader, None)
