@@ -151,7 +151,7 @@ class Close(ConnectionFault):
 
 class Maintenance(ConnectionFault):
     """All WebSocket connections are closed with 1001; as long as it is on, handshakes and requests
-    are answered 503.
+    are answered 503, with `after` too: that only lets open connections have so many messages first.
     """
 
     refused = 503

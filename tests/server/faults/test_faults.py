@@ -447,6 +447,29 @@ async def test_a_maintenance_closes_and_refuses_everybody_for_its_time() -> None
 
 
 @looped
+async def test_a_maintenance_after_messages_refuses_at_once_and_closes_each_when_it_has_them() -> (
+    None
+):
+    async with (
+        loopback() as house,
+        house.connect(TRADES) as busy,
+        house.connect("/ws/btcusdt@bookTicker") as idle,
+    ):
+        rule = add(house, "maintenance after=3")
+        with pytest.raises(InvalidStatus) as refused:
+            await house.connect(TRADES)
+        assert refused.value.response.status_code == 503
+        assert (await house.get("/fapi/v1/ping")).status == 503
+        house.trade(count=5)
+        code, *_ = await ending(busy)
+        assert code == 1001
+        assert (await ask(idle, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
+        house.server.faults.remove(rule)
+        async with house.connect(TRADES):
+            pass
+
+
+@looped
 async def test_statuses_of_handshakes_and_requests_are_free_to_choose() -> None:
     async with loopback() as house:
         for status in (403, 451, 500, 502, 504):
