@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from tickerplant.errors import ConfigError
 from tickerplant.faults.catalogue import FAULTS
 from tickerplant.faults.fault import Fault
-from tickerplant.faults.params import DURATION, Kind, Param, params_of, read_share
+from tickerplant.faults.params import DURATION, Kind, Param, params_of, read_share, whole
 from tickerplant.suggestions import one_of, suggestion
-from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_whole
+from tickerplant.units import NS_PER_MS, parse_duration_ns
 from tickerplant.venue import VENUES
 
 WINDOW_DOCS = {
@@ -36,7 +36,7 @@ _EXPECTED_AT = (
     "an offset such as +10s, an ISO date such as 2026-01-31T12:00:00 (UTC), or ms since 1970"
 )
 _CONNECTION = re.compile(r"(?:[\w.-]+-)?c\d+")
-LARGEST_COUNT = 10**12
+_AFTER, _TIMES = whole(0, 10**12), whole(1, 10**12)
 V = TypeVar("V")
 
 
@@ -315,18 +315,6 @@ def _opening(given: object) -> tuple[int, int | None]:
         return 0, parse_time_ns(given) // NS_PER_MS
     except ValueError:
         raise ValueError(_EXPECTED_AT) from None
-
-
-def _count(least: int) -> Kind:
-    def convert(given: object) -> int:
-        if not least <= (number := parse_whole(given)) <= LARGEST_COUNT:
-            raise ValueError
-        return number
-
-    return Kind("integer", f"a whole number of at least {least}", convert)
-
-
-_AFTER, _TIMES = _count(0), _count(1)
 
 
 def opening_ms(window: Window, now_ms: int) -> int:
