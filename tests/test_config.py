@@ -73,6 +73,13 @@ def test_what_is_of_a_command_beats_what_is_of_all_and_applies_to_it_alone(tmp_p
     assert resolve("replay", ReplaySettings, {"speed": "7"}, environment).speed == 7
 
 
+def test_the_table_of_a_command_is_no_value_of_a_setting_of_the_same_name(tmp_path: Path) -> None:
+    tables = "".join(f"[{command}]\n" for command in COMMANDS)
+    file = read_file(write(tmp_path / "a.toml", tables))
+    for command, kind in COMMANDS.items():
+        assert resolve(command, kind, {}, {}, file) == kind()
+
+
 def test_values_of_every_type_are_read_from_toml(tmp_path: Path) -> None:
     text = (
         'start = "2026-01-31"\nduration = "90s"\nsymbols = ["BTCUSDT", "ETHUSDT"]\n'

@@ -109,9 +109,9 @@ def resolve(
     Raises:
         ConfigError: a value is invalid; names its origin and what was expected.
     """
-    shared: Mapping[str, object] = file or {}
-    own = shared.get(command, {})
-    table: Mapping[str, object] = own if isinstance(own, dict) else {}
+    shared: dict[str, Any] = dict(file or {})
+    tables = {name: shared.pop(name) for name in COMMANDS if isinstance(shared.get(name), dict)}
+    table = tables.get(command, {})
     values: dict[str, Any] = {}
     for setting in settings_of(kind):
         places = (
