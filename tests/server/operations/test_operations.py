@@ -135,6 +135,19 @@ async def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
 
 
 @looped
+async def test_a_parameter_that_is_given_twice_is_refused() -> None:
+    async with loopback() as house:
+        for method, path, name in (
+            ("GET", "/plant/v1/connections?limit=1&limit=2", "limit"),
+            ("POST", "/plant/v1/faults?kind=drop&share=0.1&share=0.9", "share"),
+        ):
+            found = await house.get(path, method=method, headers=JSON_TYPE)
+            assert (found.status, found.json["field"]) == (400, name)
+        assert (await house.get("/plant/v1/faults")).json["rules"] == []
+        assert (await house.get("/metrics?x=1&x=2")).status == 200, "a scraper may have its own"
+
+
+@looped
 async def test_an_operation_has_one_path() -> None:
     async with loopback() as house:
         assert (await house.get("/plant/v1/nodes")).status == 200

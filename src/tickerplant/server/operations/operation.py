@@ -137,13 +137,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     name: str
     """A name of its own, in lower camel case: the `operationId` of OpenAPI."""
     summary: str
-    """What it does, in a few words."""
     doc: str = ""
     """Further sentences."""
     id_doc: str = ""
     """What the `{id}` of the path names."""
     takes: tuple[str, ...] = ()
-    """What its function takes, by name."""
     params: tuple[QueryParam, ...] = ()
     answers: tuple[type[Struct], ...] = ()
     """What it may answer; empty if that is no JSON object of a class."""
@@ -152,12 +150,14 @@ class Operation(Struct, frozen=True, kw_only=True):
         """Return the parameters and the fields, as its function calls them.
 
         Raises:
-            ConfigError: a parameter is unknown or missing, its value cannot be used, or the body is no
-                JSON object.
+            ConfigError: a parameter is unknown, missing, repeated or wrong, or the body is no object.
         """
-        fields: dict[str, Any] = dict(
-            parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True)
-        )
+        fields: dict[str, Any] = {}
+        query = query_string.decode("utf-8", "replace")
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name in fields and self.path.startswith(PLANT_PATHS):
+                raise ConfigError(name[:MAX_SHOWN], value[:MAX_SHOWN], "one value, not several")
+            fields[name] = value
         names = [each.name for each in self.params]
         given = {name: fields.pop(name) for name in names if name in fields}
         if self.body is not None:
