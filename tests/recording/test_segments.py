@@ -230,11 +230,12 @@ def test_the_last_line_of_a_manifest_may_be_torn(tmp_path: Path) -> None:
     assert (reported.line, reported.offset_bytes) == (3, manifest.size_bytes)
 
 
-def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [-1, 0, FORMAT + 1])
+def test_a_manifest_of_an_unknown_format_is_refused(number: int, tmp_path: Path) -> None:
     path = recording(tmp_path)
-    later = RecordingStarted(time_ns=START_NS, format=FORMAT + 1, venue="usdm", software="later")
-    (tmp_path / MANIFEST).write_bytes(encode_entry(later) + b"\n")
-    with pytest.raises(RecordingError, match=f"format {FORMAT + 1}"):
+    other = RecordingStarted(time_ns=START_NS, format=number, venue="usdm", software="other")
+    (tmp_path / MANIFEST).write_bytes(encode_entry(other) + b"\n")
+    with pytest.raises(RecordingError, match=f"format {number}"):
         read_manifest(path)
 
 

@@ -137,6 +137,19 @@ def test_a_tail_that_is_missing_or_damaged_is_noticed(
     assert paths == ([] if (tail, number) == (b"{}", 1) else [f"{path / TAIL}"])
 
 
+@pytest.mark.parametrize(
+    ("number", "key"), [(1, "lines"), (FORMAT, "lines"), (FORMAT, "size_bytes")]
+)
+@pytest.mark.parametrize("wrong", [-1, 1, 6, 10_000])
+def test_a_wrong_number_in_a_tail_is_noticed(
+    wrong: int, key: str, number: int, market: list[Line], tmp_path: Path
+) -> None:
+    path = of_format(number, tmp_path / "r", market)
+    tail = json.decode((path / TAIL).read_bytes())
+    (path / TAIL).write_bytes(json.encode(tail | {key: wrong}))
+    assert not walked(path).is_complete
+
+
 @pytest.mark.heavy
 @settings(max_examples=20)
 @given(st.data())

@@ -75,9 +75,7 @@ class Region(NamedTuple):
     """A block, or a damaged region, of a segment."""
 
     offset_bytes: int
-    """Offset in the file."""
     size_bytes: int
-    """Size in the file."""
     head: Head | None
     """None if the region is not a block."""
     data: bytes

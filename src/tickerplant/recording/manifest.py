@@ -65,9 +65,7 @@ class Manifest(Struct, kw_only=True):
 
     path: str
     start: RecordingStarted
-    """The first entry."""
     entries: list[AnyEntry]
-    """All entries, in order."""
     size_bytes: int
     """The size of the complete lines."""
     torn_bytes: int = 0
@@ -144,7 +142,7 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     """Return the manifest in `folder`; damaged lines are reported.
 
     Raises:
-        RecordingError: It is missing, is not a manifest, or is of a later version.
+        RecordingError: It is missing, is not a manifest, or is of an unknown format.
     """
     path = str(Path(folder, MANIFEST))
     flaws: list[Damage] = []
@@ -161,9 +159,9 @@ def read_manifest(folder: str, report: Report = lambda _: None) -> Manifest:
     entries = _entries(path, lines, report)
     if not entries or not isinstance(entries[0], RecordingStarted):
         raise RecordingError(path, "its first line is not that of a manifest", line=1)
-    if entries[0].format > FORMAT:
-        newer = f"written in format {entries[0].format}, and this program reads up to {FORMAT}"
-        raise RecordingError(path, newer, line=1)
+    if not 1 <= entries[0].format <= FORMAT:
+        other = f"written in format {entries[0].format}, and this program reads up to {FORMAT}"
+        raise RecordingError(path, other, line=1)
     unproven_lines = 0
     if tail and tail.sha256:
         flaws += _differences(path, text, len(lines), tail)
@@ -218,8 +216,12 @@ def _without_tail(path: str) -> Damage:
 
 
 def _differences(path: str, text: bytes, lines: int, tail: Tail) -> list[Damage]:
-    if sha256(text[: tail.size_bytes]).hexdigest() == tail.sha256:
-        if not tail.ended or len(text) == tail.size_bytes:
+    proven = text[: tail.size_bytes]
+    if sha256(proven).hexdigest() == tail.sha256:
+        if (proven.count(b"\n"), len(proven)) != (tail.lines, tail.size_bytes):
+            reason = "its number of lines, or their size, is not that of its digest"
+            return [Damage(str(Path(path).with_name(TAIL)), 0, 0, reason)]
+        if not tail.ended or proven == text:
             return []
         reason = f"lines follow the last one, by {TAIL}"
     elif lines < tail.lines:
@@ -240,7 +242,7 @@ def _follow_chain(path: str, lines: list[bytes], tail: Tail | None, flaws: list[
     """Add what the digests in a manifest of format 1 show; return the number of lines without."""
     chain = chain_of(lines, tail.last.strip() if tail else "")
     found = chain.flaws
-    if tail and tail.last and chain.last != tail.lines and not (chain.is_chained and chain.last):
+    if tail and tail.last and chain.last != tail.lines and not (found and chain.last):
         found.append((len(lines) + 1, _missing(tail.lines - (chain.last or len(lines)))))
     flaws += [
         Damage(path, number, sum(len(line) + 1 for line in lines[: number - 1]), reason)

@@ -25,7 +25,6 @@ from tickerplant.recording.timestamps import EARLIEST_NS, LATEST_NS
 from tickerplant.regular_files import check_regular, open_regular
 
 SUFFIX = ".zst"
-"""The suffix of the names of segments."""
 NAME = re.compile(r"([0-9]{6,18})-[0-9]{8}T[0-9]{6}Z\.zst")
 """The names of segments: their number, from 1, and when they were started."""
 
