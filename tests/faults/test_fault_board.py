@@ -118,6 +118,18 @@ def test_edges_get_the_rules_that_are_on_without_their_windows() -> None:
     assert edge["f4"] is kept
 
 
+def test_an_edge_has_the_rules_of_a_plant_that_was_started_again() -> None:
+    edge = FaultBoard(SetClock())
+    before, _, _ = board_of("drop=0.1", "stall", "drop=0.5")
+    edge.replace_all(received(passed_on(before)))
+    kept = edge["f2"]
+    after, _, _ = board_of("latency=1s", "stall", "garbage", "drop=0.5")
+    edge.replace_all(received(passed_on(after)))
+    shown = {on.id: (on.rule.text, on.number) for on in edge}
+    assert shown == {on.id: (on.rule.text, on.number) for on in after if on.is_on}
+    assert edge["f2"] is kept
+
+
 def test_an_edge_that_joins_late_draws_as_the_plant_does() -> None:
     board, _, _ = board_of("fields=0.5", "fields=0.5")
     board.remove("f1")

@@ -9,7 +9,6 @@ from random import Random
 from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.clock import FaultClock, Timer
@@ -268,12 +267,12 @@ class FaultBoard:
         The rules that stay keep their counts, and all draw as they do there.  Their windows open
         there, and end where that is earlier.
         """
-        for rule_id in self._rules.keys() - rules.keys():
-            self.remove(rule_id)
+        for on in self:
+            if rules.get(on.id) != (on.rule, on.number):  # an id is another rule's in another run
+                self.remove(on.id)
         for rule_id, (rule, number) in rules.items():
             if rule_id not in self._rules:
-                window = replace(rule.window, at_ms=None, delay_ms=0)
-                self._add(rule_id, replace(rule, window=window), self.clock.now_ms, number)
+                self._add(rule_id, rule, self.clock.now_ms, number)
 
     def chances(self, on: FaultOn, ordinal: int) -> Chances:
         """Return when a rule happens on a connection, given by its number."""
