@@ -201,8 +201,8 @@ def read_settings(command: str, options: dict[str, Any]) -> Any:
             given["log_level"] = level
     for sentence in resolve.unknown_variables(os.environ):
         print_error(sentence)
-    path = config or os.environ.get(resolve.CONFIG_VARIABLE)
-    file = resolve.read_file(path) if path else None
+    path = os.environ.get(resolve.CONFIG_VARIABLE) if config is None else config
+    file = None if path is None else resolve.read_file(path)
     settings = resolve.resolve(command, COMMANDS[command], given, os.environ, file)
     for name in (resolve.known_variables() - resolve.OTHER_VARIABLES) & os.environ.keys():
         del os.environ[name]  # some are secret, and children would get them
