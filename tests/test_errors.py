@@ -78,6 +78,9 @@ def test_a_limit_says_for_how_long_and_a_ban_until_when() -> None:
     ("url", "shown"),
     [
         ("ws://user:SECRET@localhost:9001", "ws://…@localhost:9001"),
+        ("user:SECRET@localhost:4222", "…@localhost:4222"),
+        ("//user:SECRET@localhost", "//…@localhost"),
+        ("@names:1", "@names:1"),
         ("ws://SECRET@localhost/ws/SECRET", "ws://…@localhost/…"),
         ("wss://fstream.binance.com/ws/SECRET", "wss://fstream.binance.com/…"),
         ("wss://localhost?listenKey=SECRET", "wss://localhost?…"),

@@ -22,7 +22,7 @@ from tickerplant.formatting import LONGEST_MESSAGE, one_line
 HIDDEN = "…"
 """Stands in errors for a value that is secret."""
 
-_USER = re.compile(r"^(\w+://)[^/?#]*@")
+_USER = re.compile(r"^((?:\w+:)?//|(?=[^/?#@]*:))[^/?#]*@")
 _MOST_SHOWN = 200
 """Characters of a wrong value that an error repeats."""
 _AFTER_HOST = re.compile(r"^(\w+://[^/?#]*[/?#]).+", re.DOTALL)
