@@ -122,9 +122,9 @@ async def test_a_killed_server_is_noticed_at_once_and_every_question_fails() -> 
         b.signal(signal.SIGKILL)
         async with asyncio.timeout(PATIENCE_S):
             reason = await b.one.lost
-            assert await waiting == Failed(reason)
+            assert await waiting == Failed(f"the bus is lost: {reason}")
         assert reason
-        assert await ask(b.one.ask, "t.nobody", b"?") == Failed(reason)
+        assert await ask(b.one.ask, "t.nobody", b"?") == Failed(f"the bus is lost: {reason}")
         b.one.publish("t.a", b"1")  # it never raises
         b.one.subscribe("t.a", lambda *_: None)
 
@@ -239,6 +239,7 @@ async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
             with pytest.raises(BusError, match=f"what listens at {url} is not a NATS") as refused:
                 await open_bus(BusSettings(servers=(url,)), "test", Complaints())
             assert not refused.value.may_pass
+            assert ("handshake_first" in str(refused.value)) == (not greeting)
 
 
 @looped_on_sockets
@@ -258,6 +259,24 @@ async def test_a_bus_is_reached_with_credentials_and_with_certificates(tmp_path:
         await reach(servers=(url,), ca=str(ca), cert=str(certificate))
         with pytest.raises(BusError, match=f"no TLS to the bus at {url}: "):
             await reach(servers=(url,), ca=str(ca))
+
+
+@looped_on_sockets
+async def test_a_connection_goes_on_when_a_bus_forbids_subjects_and_they_are_counted(
+    tmp_path: Path,
+) -> None:
+    rules = 'permissions: {publish: "t.>", subscribe: "t.>"}'
+    with running(tmp_path, f"authorization {{users: [{{user: u, password: pw, {rules}}}]}}") as at:
+        proof: dict[str, Any] = {"user": "u", "password": "pw"}
+        complaints, settings = Complaints(), BusSettings(servers=(f"nats://{at}",), **proof)
+        one, other = [await open_bus(settings, each, complaints) for each in ("one", "other")]
+        one.publish("other.one", b"")
+        one.subscribe("other.two", lambda *_: None)
+        await settled(one, other)
+        await settled(other, one)
+        for each in (one, other):
+            await each.close()
+        assert complaints.counts == {"bus: refused": 2}
 
 
 @pytest.mark.sockets

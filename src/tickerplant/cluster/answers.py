@@ -131,7 +131,6 @@ class EdgeAnswers(Collector):
     def _reply_api(
         self, key: tuple[str, int], session: ApiSession, reply: Reply, actions: Iterable[Action]
     ) -> None:
-        """Send what is to be done on an API connection."""
         if not session.forwarded_count:
             self._sessions.pop(key, None)
         replies, closing = [], ""
@@ -312,7 +311,6 @@ class _Edge:
 
     @property
     def totals(self) -> Totals:
-        """What it has served."""
         return Totals(self.row.messages, self.row.bytes, self.session.report.opened)
 
     @property

@@ -115,7 +115,7 @@ class Questions:
         if len(data) > self._broker.max_bytes:
             problem = "the question is too long for the bus"
         elif self._broker.lost.done():
-            problem = self._broker.lost.result()
+            problem = f"the bus is lost: {self._broker.lost.result()}"
         elif len(self._waiting) >= MAX_WAITING:
             problem = "too many questions wait for the plant"
         if problem:
@@ -136,9 +136,9 @@ class Questions:
             self._end(number, Failed("the plant did not answer in time"))
 
     def fail(self, reason: str) -> None:
-        """Fail every question that waits."""
+        """Fail every question that waits: the bus is lost."""
         for number in tuple(self._waiting):
-            self._end(number, Failed(reason))
+            self._end(number, Failed(f"the bus is lost: {reason}"))
 
     def _take(self, data: bytes, _reply: str) -> None:
         kind, number, part = data[:1], int.from_bytes(data[1:HEAD_BYTES]), data[HEAD_BYTES:]

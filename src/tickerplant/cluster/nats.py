@@ -148,7 +148,6 @@ class NatsBroker:
             self._wake.set()
 
     async def _write(self) -> None:
-        """Do what waits, in order, until the connection is lost or closed."""
         client = self._client
         try:
             while self._commands or not self._is_closing:
@@ -232,7 +231,10 @@ def _uses_tls(greeting: bytes, tls: ssl.SSLContext | None, where: str) -> bool:
     try:
         info = msgspec.json.decode(greeting.removeprefix(b"INFO "), type=_Info)
     except msgspec.DecodeError:
-        raise BusError(f"what listens at {where} is not a NATS server") from None
+        why = (
+            "" if greeting else "; or its TLS comes first (handshake_first), which is not supported"
+        )
+        raise BusError(f"what listens at {where} is not a NATS server{why}") from None
     if tls is not None and not (info.tls_required or info.tls_available):
         raise BusError(f"the bus at {where} does not use TLS, which is asked for")
     return tls is not None or info.tls_required
@@ -262,7 +264,7 @@ def tls_of(settings: BusSettings) -> ssl.SSLContext | None:
     Raises:
         BusError: a file cannot be used.
     """
-    is_tls = any(server.startswith(("tls://", "wss://")) for server in settings.servers)
+    is_tls = any(server.startswith("tls://") for server in settings.servers)
     if not (settings.ca or settings.cert or is_tls):
         return None
     file = settings.ca
@@ -286,7 +288,7 @@ def _reason(error: OSError) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return what went wrong, as one line."""
-    text = str(error).removeprefix("nats: ").strip("'\" \n") or type(error).__name__
+    text = str(error).removeprefix("nats: ").strip("' \n") or type(error).__name__
     return printable(text).rstrip(".")
 
 
@@ -331,7 +333,7 @@ async def _open(
     async def on_error(error: Exception) -> None:
         nonlocal said
         said = error_text(error)
-        complaints.count(f"bus: {type(error).__name__}", 1)
+        _complain(complaints, said, type(error).__name__)
 
     async def on_closed() -> None:
         for lose in lost:
@@ -382,6 +384,13 @@ async def _open(
     broker = NatsBroker(client, inbox, complaints)
     lost.append(broker.lose)
     return broker
+
+
+def _complain(complaints: Complaints, said: str, kind: str) -> None:
+    if "permissions violation" in said.lower():  # the connection goes on, so nobody else says it
+        complaints.add("bus: refused", f"! the bus refuses something: {said}")
+    else:
+        complaints.count(f"bus: {kind}", 1)
 
 
 async def _close(client: Client) -> None:

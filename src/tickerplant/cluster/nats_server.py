@@ -182,7 +182,6 @@ class NatsServer:
         return f"({exit_text(status)}){last}"
 
     async def _keep(self) -> None:
-        """Start the server again whenever it has ended."""
         while self.process is not None:
             how = self._how(await self.process.wait())
             logger().error(f"! {PROGRAM} ended {how}; it starts again")

@@ -85,7 +85,6 @@ def _workers_of(
     close_grace_ms: int,
     name: str,
 ) -> Workers:
-    """Return the workers of a program, which are not started."""
     numbers = {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port}
     fields = {name: getattr(settings, name) for name in PASSED_ON}
     fields |= {"tls_cert": tls.path if tls else None, "tls_key": tls.key if tls else None}
@@ -259,7 +258,6 @@ def _offer(
     said: PlantDescription,
     tls: ServedCertificate | None,
 ) -> Offer:
-    """Return what is served, and where."""
     notes = [] if said.limits.get("enforced", True) else [LIMITS_OFF]
     if not said.has_token and is_reached_from_elsewhere(serves.urls):
         notes.append(ONLY_HERE)

@@ -136,7 +136,6 @@ class _Slot:
             self.process.stdin.write(line_of(item))
 
     def kill(self) -> None:
-        """End the worker at once."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 self.process.kill()
@@ -237,7 +236,6 @@ class Workers:
             slot.write(Order(bus=self._bus))
 
     async def _keep(self, slot: _Slot) -> None:
-        """Keep one worker running."""
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             began_s = loop.time()
