@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -363,6 +364,18 @@ def test_nothing_in_time_is_a_timeout_and_costs_nothing(house: House) -> None:
                 with suppress(TimeoutError):
                     found.append(next(subscription).trade_id)
         assert found == [*range(1, 101)]
+
+
+def test_each_timeout_is_checked_and_that_of_a_batch_comes_first(house: House) -> None:
+    with house.connect() as market:
+        subscription, books = stream(market, house, timeout_s=0.002), market.books("BTCUSDT")
+        for wait in (subscription.read_batch, books.changes, partial(market.stream, TRADES)):
+            with pytest.raises(ConfigError, match="timeout_s"):
+                wait(timeout_s=0)
+        with pytest.raises(TimeoutError, match=r"within 0\.001 s"):
+            subscription.read_batch(timeout_s=0.001)
+        with pytest.raises(TimeoutError, match=r"within 0\.002 s"):
+            subscription.read_batch()
 
 
 def test_questions_are_asked_from_several_threads_also_if_they_are_the_first(house: House) -> None:
