@@ -810,6 +810,7 @@ class Exchange:
                 self._settle(min(SETTLE_TIMEOUT_S, left_s), cut_after_ms, settling)
 
     def _step_part(self, by: object, part_ms: int, wait_s: float, until_s: float) -> None:
+        """Make a step, or a part of one, until `until_s` of the machine's clock."""
         __tracebackhide__ = True
         left_s = max(0.0, until_s - Original.monotonic())
         state = self._server.ask(lambda it: it.step(f"{part_ms}ms", wait_s=left_s))

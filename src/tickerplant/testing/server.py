@@ -112,7 +112,6 @@ class ServerProcess:
                 raise UpstreamError(self.name, too_long)
 
     def _read(self, until_s: float) -> bytes:
-        """Return what the child has written."""
         assert self._child is not None  # noqa: S101  # it was started
         assert self._child.stdout is not None  # noqa: S101  # it is a pipe
         output = self._child.stdout.fileno()
